@@ -1,0 +1,47 @@
+# One target a room, with the rooms and libraries that it may use; nothing else is on its path to
+# link. tools/check_layers.py checks the includes against docs/architecture.md.
+
+# glmoe_room(NAME DEPS rooms... LIBS libraries...)
+function(glmoe_room name)
+  cmake_parse_arguments(ROOM "" "" "DEPS;LIBS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/kernels/cuda/")
+  if(sources)
+    add_library(glmoe_${name} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(glmoe_${name} PRIVATE glmoe_flags)
+  else()
+    add_library(glmoe_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(glmoe_${name} ${scope}
+    ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  foreach(dep ${ROOM_DEPS})
+    target_link_libraries(glmoe_${name} ${scope} glmoe_${dep})
+  endforeach()
+  if(ROOM_LIBS)
+    target_link_libraries(glmoe_${name} ${scope} ${ROOM_LIBS})
+  endif()
+endfunction()
+
+# glmoe_room_tests(NAME LABELS labels... DEPS rooms...): tests/NAME/*_test.cc as one program.
+function(glmoe_room_tests name)
+  cmake_parse_arguments(T "" "TIMEOUT" "LABELS;DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  add_executable(${name}_test ${sources})
+  target_link_libraries(${name}_test PRIVATE glmoe_flags glmoe_${name} glmoe_test_support
+    GTest::gmock GTest::gtest_main)
+  foreach(dep ${T_DEPS})
+    target_link_libraries(${name}_test PRIVATE glmoe_${dep})
+  endforeach()
+  gtest_discover_tests(${name}_test
+    TEST_PREFIX "${name}."
+    DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})
+endfunction()

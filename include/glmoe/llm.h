@@ -1,0 +1,129 @@
+// The public entry: load a model, generate text.
+//
+//   glmoe::LLM llm({.model = "models/glm4-moe-demo"});
+//   std::cout << llm.generate("What is a violin?", {.max_tokens = 64}).outputs[0].text;
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "glmoe/config.h"
+#include "glmoe/error.h"
+#include "glmoe/output.h"
+#include "glmoe/request.h"
+
+namespace glmoe {
+
+struct KvCacheConfig {
+  int64_t max_tokens = 0;  // 0: as many as fit
+  // Of the memory free after loading the weights, where max_tokens is 0.
+  double free_memory_fraction = 0.5;
+  int64_t tokens_per_block = 16;
+};
+
+struct LlmOptions {
+  std::string model;      // Hugging Face folder, converted folder or engine
+  std::string tokenizer;  // folder with tokenizer.json; empty: the model's own
+  std::string backend = "auto";  // auto, cpu, cuda
+  int64_t tensor_parallel_size = 1;
+  int64_t pipeline_parallel_size = 1;
+  int64_t expert_parallel_size = 1;
+  std::string moe_backend = "AUTO";  // AUTO, CUTLASS, TRTLLM, VANILLA, WIDEEP
+  std::string dtype = "auto";        // computed in: auto (the weights' own), float32, bfloat16, float16
+  std::string load_format = "auto";  // auto, or dummy: random weights of `config`'s shapes
+  std::optional<Glm4MoeConfig> config;  // with load_format dummy
+  int64_t num_threads = 0;       // 0: one a physical core
+  int64_t max_batch_size = 64;   // sequences in one step
+  int64_t max_num_tokens = 2048; // tokens in one step; also the prefill chunk
+  int64_t max_seq_len = 0;       // 0: the model's max_position_embeddings
+  KvCacheConfig kv_cache;
+  bool verify_checksums = true;  // of an engine's blobs, while loading
+  uint64_t seed = 0;             // of requests that bring none; 0: from the system
+};
+
+// Options of LLM::render_chat; *_json hold JSON text in OpenAI's form.
+struct ChatOptions {
+  std::string tools_json;  // empty, or a JSON array of tools
+  bool add_generation_prompt = true;
+  std::optional<bool> enable_thinking;  // unset: the template's own default
+  std::string template_kwargs_json;     // empty, or a JSON object of further variables
+};
+
+struct EngineStats {
+  int64_t num_running = 0;
+  int64_t num_waiting = 0;
+  int64_t kv_blocks_total = 0;
+  int64_t kv_blocks_free = 0;
+  uint64_t steps = 0;
+  uint64_t generated_tokens = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t preemptions = 0;
+};
+
+// Deltas of one submitted request. Move-only; destroying it before the end cancels the request.
+class ResponseStream {
+ public:
+  ResponseStream(ResponseStream&&) noexcept;
+  ResponseStream& operator=(ResponseStream&&) noexcept;
+  ~ResponseStream();
+
+  uint64_t request_id() const;
+  const std::vector<int32_t>& prompt_token_ids() const;
+  // Blocks for the next delta; false after the last one. Throws only kInternal.
+  bool next(OutputDelta& delta);
+  // Reads to the end and returns the whole output.
+  RequestOutput result();
+  void cancel();
+
+ private:
+  friend class LLM;
+  struct Impl;
+  explicit ResponseStream(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Thread-safe: any thread may call any method at any time.
+class LLM {
+ public:
+  // Loads the model; throws glmoe::Error with everything that is wrong.
+  explicit LLM(LlmOptions options);
+  LLM(LLM&&) noexcept;
+  LLM& operator=(LLM&&) noexcept;
+  ~LLM();  // cancels what still runs
+
+  // Blocks until all are done. One SamplingParams serves all prompts, or one each.
+  // Throws kInvalidArgument for a bad prompt or parameter, before anything runs.
+  RequestOutput generate(const Prompt& prompt, const SamplingParams& sampling = {});
+  std::vector<RequestOutput> generate(const std::vector<Prompt>& prompts,
+                                      const SamplingParams& sampling = {});
+  std::vector<RequestOutput> generate(const std::vector<Prompt>& prompts,
+                                      const std::vector<SamplingParams>& sampling);
+
+  // Queues a request and returns at once.
+  [[nodiscard]] ResponseStream submit(Request request);
+  void cancel(uint64_t request_id);
+
+  // Renders the model's chat template. `messages_json`: a JSON array in OpenAI's form; tool-call
+  // arguments may be objects or JSON strings. Throws kInvalidArgument, or kUnsupported without a
+  // template.
+  std::string render_chat(const std::string& messages_json, const ChatOptions& options = {}) const;
+  std::vector<int32_t> tokenize(const std::string& text) const;
+  std::string detokenize(const std::vector<int32_t>& ids, bool skip_special_tokens = false) const;
+
+  // Logits of every position of each row, [B][T*V] float32, in one go; for `verify` and tests.
+  std::vector<std::vector<float>> logits(const std::vector<std::vector<int32_t>>& input_ids);
+
+  const Glm4MoeConfig& config() const;
+  EngineStats stats() const;
+  // The resolved configuration, one "name: value" a line: what runs, and why.
+  std::string describe() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace glmoe

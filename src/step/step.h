@@ -1,0 +1,76 @@
+// What scheduler and executor exchange: plain values, no pointers, the same for every rank.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "glmoe/output.h"
+#include "glmoe/request.h"
+
+namespace glmoe {
+
+using SequenceId = uint64_t;
+
+// Sampling parameters with every default filled in; what the sampler reads.
+struct ResolvedSampling {
+  float temperature = 1.0f;  // 0: greedy
+  int64_t top_k = 0;         // 0: all
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  uint64_t seed = 0;
+  uint64_t stream = 0;  // index of the answer, so that n answers of one seed differ
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  int64_t min_tokens = 0;
+  std::vector<int32_t> stop_token_ids;  // not sampled before min_tokens
+  int64_t num_logprobs = -1;            // -1: none
+  int64_t num_prompt_logprobs = -1;
+};
+
+// A sequence that the executor sees for the first time (or again, after it was pre-empted: then
+// `output_ids` holds what it had generated, so that penalties and random numbers go on).
+struct SequenceStart {
+  SequenceId id = 0;
+  ResolvedSampling sampling;
+  std::vector<int32_t> prompt_ids;
+  std::vector<int32_t> output_ids;
+};
+
+// One sequence's share of a step: `token_ids` go to positions [start_position, ...), whose KV is
+// written into `block_table` (block i holds positions [i*P, (i+1)*P)).
+struct SequenceStep {
+  SequenceId id = 0;
+  std::vector<int32_t> token_ids;
+  int64_t start_position = 0;
+  std::vector<int32_t> block_table;
+  bool sample = false;          // the last token's logits yield the next token
+  bool prompt_logprobs = false; // every token's logits are wanted
+};
+
+struct StepPlan {
+  uint64_t step_id = 0;
+  std::vector<SequenceStart> started;
+  std::vector<SequenceStep> sequences;
+  std::vector<SequenceId> released;  // finished, cancelled or pre-empted: state may be dropped
+  bool empty() const { return sequences.empty(); }
+  int64_t num_tokens() const;
+};
+
+struct SequenceResult {
+  SequenceId id = 0;
+  bool sampled = false;
+  int32_t token_id = 0;
+  PositionLogprobs logprobs;                      // of token_id, where asked for
+  std::vector<PositionLogprobs> prompt_logprobs;  // entry i: of prompt token start_position+i+1
+  std::string error;                              // not empty: this sequence failed (for example NaN logits)
+};
+
+struct StepResult {
+  uint64_t step_id = 0;
+  std::vector<SequenceResult> sequences;  // in the plan's order
+};
+
+}  // namespace glmoe
