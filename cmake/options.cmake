@@ -25,12 +25,17 @@ endif()
 add_library(glmoe_flags INTERFACE)
 target_compile_options(glmoe_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror=return-type>
+  # Options are aggregates whose defaults stand in the header; callers name what they change.
+  $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>
   # Results must not depend on which expression the compiler chose to contract.
   $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
 if(GLMOE_SANITIZE)
   target_compile_options(glmoe_flags INTERFACE
     -fsanitize=${GLMOE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   target_link_options(glmoe_flags INTERFACE -fsanitize=${GLMOE_SANITIZE})
+endif()
+if(GLMOE_FUZZ)
+  target_compile_options(glmoe_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(GLMOE_STATIC)
   target_link_options(glmoe_flags INTERFACE -static)
@@ -44,6 +49,13 @@ if(NOT GLMOE_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_ARCHITECTURES 90a)
     set(CMAKE_CUDA_STANDARD 20)
     enable_language(CUDA)
+    # CMake 3.25 does not know how nvcc is asked for C++20.
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+    endif()
+    target_compile_options(glmoe_flags INTERFACE
+      $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
     find_package(CUDAToolkit REQUIRED)
     set(GLMOE_CUDA_ENABLED ON)
   elseif(GLMOE_CUDA STREQUAL "ON")

@@ -40,8 +40,37 @@ function(glmoe_room_tests name)
   foreach(dep ${T_DEPS})
     target_link_libraries(${name}_test PRIVATE glmoe_${dep})
   endforeach()
+  if("unit" IN_LIST T_LABELS)
+    add_dependencies(unit_tests ${name}_test)
+  endif()
   gtest_discover_tests(${name}_test
     TEST_PREFIX "${name}."
     DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})
+endfunction()
+
+# The CUDA side, only where GLMOE_CUDA_ENABLED.
+
+# glmoe_cuda_kernels(): src/kernels/cuda/**/*.cu as glmoe_kernels_cuda, part of whatever links the
+# room kernels. The runtime is linked statically and looks for a driver only when it is called, so
+# the program starts on a machine without one.
+function(glmoe_cuda_kernels)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cu)
+  add_library(glmoe_kernels_cuda STATIC ${sources})
+  set_target_properties(glmoe_kernels_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
+  target_include_directories(glmoe_kernels_cuda PUBLIC
+    ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  target_link_libraries(glmoe_kernels_cuda PRIVATE glmoe_flags PUBLIC CUDA::cudart_static)
+  # The whole archive: no op calls a kernel by name yet, and the program carries them all the same.
+  target_link_libraries(glmoe_kernels INTERFACE
+    "$<LINK_LIBRARY:WHOLE_ARCHIVE,glmoe_kernels_cuda>")
+endfunction()
+
+# glmoe_cuda_program(NAME INCLUDE folder SOURCES sources...): a program of .cu files.
+function(glmoe_cuda_program name)
+  cmake_parse_arguments(P "" "INCLUDE" "SOURCES" ${ARGN})
+  add_executable(${name} ${P_SOURCES})
+  set_target_properties(${name} PROPERTIES CUDA_RUNTIME_LIBRARY Static)
+  target_include_directories(${name} PRIVATE ${P_INCLUDE})
+  target_link_libraries(${name} PRIVATE glmoe_flags glmoe_kernels_cuda glmoe_device)
 endfunction()

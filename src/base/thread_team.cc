@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "base/check.h"
@@ -57,10 +58,18 @@ int physical_core_count() {
 ThreadTeam::ThreadTeam(int num_threads)
     : num_threads_(num_threads > 0 ? num_threads : physical_core_count()) {
   threads_.reserve(static_cast<size_t>(num_threads_ - 1));
-  for (int i = 1; i < num_threads_; ++i) threads_.emplace_back([this, i] { worker(i); });
+  try {
+    for (int i = 1; i < num_threads_; ++i) threads_.emplace_back([this, i] { worker(i); });
+  } catch (const std::system_error& error) {
+    stop();  // a thread that is destroyed while it runs would end the process
+    fail(ErrorCode::kUnavailable, "thread {} of {} could not be started: {}; use fewer threads",
+         threads_.size() + 2, num_threads_, error.what());
+  }
 }
 
-ThreadTeam::~ThreadTeam() {
+ThreadTeam::~ThreadTeam() { stop(); }
+
+void ThreadTeam::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_.store(true);

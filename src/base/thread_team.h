@@ -17,7 +17,8 @@ namespace glmoe {
 
 class ThreadTeam {
  public:
-  // `num_threads` >= 1, the caller of run() included; 0 takes one a physical core.
+  // `num_threads` >= 1, the caller of run() included; 0 takes one a physical core. Throws
+  // kUnavailable where the system refuses a thread.
   explicit ThreadTeam(int num_threads = 0);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -62,6 +63,7 @@ class ThreadTeam {
   void run_erased(void (*call)(void*, int), void* fn);
   void worker(int thread);
   void work(int thread);
+  void stop();
 
   int num_threads_;
   std::vector<std::thread> threads_;

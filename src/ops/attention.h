@@ -3,25 +3,32 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "ops/op_context.h"
 
 namespace glmoe {
 
-// cos and sin of position * theta^(-2i/R), R rotary dimensions; computed once in double, kept F32.
+// cos and sin of position * theta^(-2i/R), R rotary dimensions; computed in double, kept F32.
+// Filled piece by piece as positions are first asked for, so that a long context costs nothing at
+// start-up. Any number of threads may ask at once.
 class RopeTable {
  public:
   RopeTable(int64_t max_positions, int64_t rotary_dim, double theta);
+  RopeTable(RopeTable&&) noexcept;
+  RopeTable& operator=(RopeTable&&) noexcept;
+  ~RopeTable();
+
   int64_t rotary_dim() const { return rotary_dim_; }
   int64_t max_positions() const { return max_positions_; }
   // R/2 cosines followed by R/2 sines of one position.
   std::span<const float> at(int64_t position) const;
 
  private:
+  struct Pieces;
   int64_t max_positions_, rotary_dim_;
-  std::vector<float> table_;
+  std::unique_ptr<Pieces> pieces_;
 };
 
 struct AttentionShape {

@@ -26,4 +26,7 @@ void select_experts(const OpContext& ctx, const TensorView& logits,
                     std::span<const float> selection_bias, const MoeConfig& config,
                     const Routing& routing);
 
+// Adds to counts [E] how many tokens each expert got.
+void count_experts(const Routing& routing, std::span<uint64_t> counts);
+
 }  // namespace glmoe

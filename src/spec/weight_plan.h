@@ -33,10 +33,23 @@ struct SourcePart {
 
 enum class WeightRole { kMatrix, kVector, kRouter };  // kMatrix follows --dtype; the others are F32
 
+// How ranks divide a tensor. F, I, Hq, Hkv, V as in docs/notation.md.
+enum class ShardRule {
+  kReplicated,
+  kVocabRows,      // [V, H] over tp; rows padded up
+  kQkvRows,        // rows q, k, v by heads over tp; KV heads replicated where tp exceeds them
+  kHeadCols,       // [H, Hq D] columns by query heads over tp
+  kGateUpRows,     // [2F, H] over tp: each rank has its gate rows, then its up rows; F padded up
+  kWidthCols,      // [H, F] columns over tp; F padded up
+  kExpertsGateUp,  // [E, 2I, H]: experts over ep, I over moe_tp as in kGateUpRows
+  kExpertsDown,    // [E, H, I]: experts over ep, I over moe_tp as in kWidthCols
+};
+
 struct LogicalTensor {
-  std::string name;       // "transformer.layers.3.attention.qkv.weight": in converted folder, engine
+  std::string name;  // "transformer.layers.3.attention.qkv.weight": in converted folder, engine
   WeightRole role = WeightRole::kMatrix;
-  Shape shape;            // full, unsharded: [N], [N, K] or [E, N, K]
+  Shape shape;  // full, unsharded: [N], [N, K] or [E, N, K]
+  ShardRule shard = ShardRule::kReplicated;
   int64_t layer = -1;     // -1: not in a layer; MTP layers count from num_hidden_layers
   bool optional = false;  // may be absent from the checkpoint (MTP and its copies)
   std::vector<std::vector<SourcePart>> layouts;  // alternatives: per-expert, fused on disk, ...

@@ -48,6 +48,8 @@ struct SequenceStep {
   std::vector<int32_t> block_table;
   bool sample = false;          // the last token's logits yield the next token
   bool prompt_logprobs = false; // every token's logits are wanted
+  // With prompt_logprobs and without sample: the prompt token that follows this chunk.
+  int32_t next_token_id = -1;
 };
 
 struct StepPlan {

@@ -1,0 +1,159 @@
+#include "apps/command.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <mutex>
+
+#include "base/error.h"
+
+namespace glmoe::apps {
+
+void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required) {
+  auto* model = command.add_option("--model", options.model,
+                                   "Hugging Face folder, converted folder or engine");
+  if (model_required) model->required();
+  command.add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json [the model's]");
+  command.add_option("--backend", options.backend, "auto, cpu or cuda")->capture_default_str();
+  command.add_option("--dtype", options.dtype,
+                     "Type computed in: auto (the weights' own), float32, bfloat16 or float16")
+      ->capture_default_str();
+  command.add_option("--moe_backend", options.moe_backend,
+                     "AUTO, CUTLASS, TRTLLM, VANILLA or WIDEEP")
+      ->capture_default_str();
+  command.add_option("--tensor_parallel_size,--tp_size", options.tensor_parallel_size);
+  command.add_option("--pipeline_parallel_size,--pp_size", options.pipeline_parallel_size);
+  command.add_option("--expert_parallel_size,--ep_size", options.expert_parallel_size);
+  command.add_option("--num_threads", options.num_threads, "Threads [one a physical core]");
+  command.add_option("--max_batch_size", options.max_batch_size, "Sequences in one step")
+      ->capture_default_str();
+  command.add_option("--max_num_tokens", options.max_num_tokens,
+                     "Tokens in one step, also the longest prefill chunk")
+      ->capture_default_str();
+  command.add_option("--max_seq_len", options.max_seq_len,
+                     "Tokens of prompt and answer [the model's]");
+  command.add_option("--kv_cache_tokens", options.kv_cache.max_tokens,
+                     "Tokens that the KV cache holds [what fits]");
+  command.add_option("--kv_cache_fraction", options.kv_cache.free_memory_fraction,
+                     "Share of the free memory for the KV cache, without --kv_cache_tokens")
+      ->capture_default_str();
+  command.add_option("--tokens_per_block", options.kv_cache.tokens_per_block, "KV block size")
+      ->capture_default_str();
+  command.add_flag("--verify_checksums,!--skip_checksums", options.verify_checksums,
+                   "Check an engine's blobs while loading (default)");
+}
+
+void add_sampling_flags(CLI::App& command, SamplingParams& sampling) {
+  command.add_option("--max_tokens", sampling.max_tokens, "Generated tokens at most")
+      ->capture_default_str();
+  command.add_option("--min_tokens", sampling.min_tokens);
+  command.add_option("--temperature", sampling.temperature, "0 is greedy [the model's]");
+  command.add_option("--top_k", sampling.top_k);
+  command.add_option("--top_p", sampling.top_p);
+  command.add_option("--min_p", sampling.min_p);
+  command.add_option("--repetition_penalty", sampling.repetition_penalty);
+  command.add_option("--presence_penalty", sampling.presence_penalty);
+  command.add_option("--frequency_penalty", sampling.frequency_penalty);
+  command.add_option("--seed", sampling.seed);
+  command.add_option("--n", sampling.n, "Answers a prompt");
+  command.add_option("--stop", sampling.stop, "Stop string; may be given several times");
+  command.add_option("--stop_token_ids", sampling.stop_token_ids);
+  command.add_flag("--include_stop_str_in_output", sampling.include_stop_str_in_output);
+  command.add_flag("--ignore_eos", sampling.ignore_eos);
+  command.add_option("--logprobs", sampling.logprobs, "Alternatives a generated token");
+  command.add_option("--prompt_logprobs", sampling.prompt_logprobs);
+}
+
+void add_mapping_flags(CLI::App& command, Mapping& mapping) {
+  command.add_option("--tensor_parallel_size,--tp_size", mapping.tp_size)->capture_default_str();
+  command.add_option("--pipeline_parallel_size,--pp_size", mapping.pp_size)
+      ->capture_default_str();
+  command.add_option("--expert_parallel_size,--ep_size,--moe_ep_size", mapping.ep_size,
+                     "Ranks over which the experts are divided")
+      ->capture_default_str();
+  command.add_option("--moe_tp_size", mapping.moe_tp_size,
+                     "Ranks over which one expert is divided [tp_size / ep_size]");
+  command.add_option("--world_size", mapping.world_size, "Ranks [tp_size * pp_size]");
+}
+
+int64_t parse_bytes(const std::string& text, const std::string& flag) {
+  size_t end = 0;
+  double value = -1.0;
+  try {
+    value = std::stod(text, &end);
+  } catch (const std::exception&) {
+  }
+  const std::string unit = text.substr(end);
+  double scale = 0.0;
+  if (unit.empty() || unit == "B") scale = 1.0;
+  if (unit == "K" || unit == "KiB") scale = 1024.0;
+  if (unit == "M" || unit == "MiB") scale = 1024.0 * 1024.0;
+  if (unit == "G" || unit == "GiB") scale = 1024.0 * 1024.0 * 1024.0;
+  if (unit == "T" || unit == "TiB") scale = 1024.0 * 1024.0 * 1024.0 * 1024.0;
+  const double bytes = value * scale;
+  if (!(bytes >= 1.0 && bytes < 9.0e18)) {
+    fail_argument("{} is '{}': a size such as 800M or 16G was wanted", flag, text);
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+std::string human_bytes(double bytes) {
+  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int unit = 0;
+  while (bytes >= 1024.0 && unit < 4) {
+    bytes /= 1024.0;
+    ++unit;
+  }
+  return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, units[unit]);
+}
+
+void print_json(const Json& json) {
+  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::fputs((text + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
+
+struct ProgressBar::State {
+  std::string title;
+  bool terminal = ::isatty(STDERR_FILENO) == 1;
+  std::mutex mutex;
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last{};
+  bool shown = false;
+};
+
+ProgressBar::ProgressBar(std::string title) : state_(std::make_shared<State>()) {
+  state_->title = std::move(title);
+}
+
+ProgressBar::~ProgressBar() {
+  if (state_->terminal && state_->shown) std::fputs("\n", stderr);
+}
+
+void ProgressBar::update(uint64_t done, uint64_t total, const std::string& what) {
+  std::lock_guard lock(state_->mutex);
+  const auto now = std::chrono::steady_clock::now();
+  const double interval = state_->terminal ? 0.1 : 5.0;
+  const bool finished = done >= total;
+  if (!finished && std::chrono::duration<double>(now - state_->last).count() < interval) return;
+  state_->last = now;
+  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1.0;
+  const double seconds = std::chrono::duration<double>(now - state_->start).count();
+  const auto filled = static_cast<size_t>(share * 30.0);
+  std::string line = fmt::format("{} [{}{}] {:3.0f} %  {} of {}  {:.1f} s  {}", state_->title,
+                                 std::string(filled, '#'), std::string(30 - filled, '.'),
+                                 share * 100.0, human_bytes(static_cast<double>(done)),
+                                 human_bytes(static_cast<double>(total)), seconds, what);
+  if (state_->terminal) {
+    line.resize(std::min<size_t>(line.size(), 118));
+    std::fputs(("\r\x1b[2K" + line).c_str(), stderr);
+    state_->shown = true;
+  } else {
+    std::fputs((line + "\n").c_str(), stderr);
+  }
+  std::fflush(stderr);
+}
+
+}  // namespace glmoe::apps

@@ -1,0 +1,53 @@
+// What the sub-commands share: registration, flags, progress, text output.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "glmoe/llm.h"
+
+namespace glmoe::apps {
+
+// Each adds its sub-command to `app`; parsing runs nothing, the callback does.
+void add_convert(CLI::App& app);
+void add_build(CLI::App& app);
+void add_run(CLI::App& app);
+void add_verify(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_plan(CLI::App& app);
+void add_bench(CLI::App& app);
+
+// --backend, --dtype, --num_threads, ...: flags of everything that loads a model. `options` must
+// outlive the parsing.
+void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required = true);
+void add_sampling_flags(CLI::App& command, SamplingParams& sampling);
+
+// --tensor_parallel_size (--tp_size) and its kin.
+void add_mapping_flags(CLI::App& command, Mapping& mapping);
+
+// "8G", "512M", "65536": bytes. Throws kInvalidArgument naming the flag.
+int64_t parse_bytes(const std::string& text, const std::string& flag);
+std::string human_bytes(double bytes);
+
+// A progress line on standard error, rewritten in place on a terminal and every few seconds
+// elsewhere. Thread-safe.
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::string title);
+  ~ProgressBar();
+  void update(uint64_t done, uint64_t total, const std::string& what);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// Prints the object on one line of standard output.
+void print_json(const Json& json);
+
+}  // namespace glmoe::apps

@@ -1,0 +1,88 @@
+// glmoe: convert, build, run, verify, inspect, plan and bench GLM-4 MoE models.
+//
+// Exit status: 0 success, 2 wrong usage (a flag or argument), 1 anything else.
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "base/error.h"
+#include "base/log.h"
+
+namespace glmoe::apps {
+namespace {
+
+// Flags may be spelled with '-' or '_': "--model-dir" becomes "--model_dir".
+std::vector<std::string> normalised_arguments(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    if (argument == "--") {  // everything after it is taken as it is
+      for (; i < argc; ++i) arguments.emplace_back(argv[i]);
+      break;
+    }
+    if (argument.size() > 2 && argument.starts_with("--")) {
+      const size_t end = std::min(argument.find('='), argument.size());
+      std::replace(argument.begin() + 2, argument.begin() + static_cast<long>(end), '-', '_');
+    }
+    arguments.push_back(std::move(argument));
+  }
+  std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 takes
+  return arguments;
+}
+
+int fail_with(const std::string& message, int status) {
+  std::fprintf(stderr, "glmoe: %s\n", message.c_str());
+  return status;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("GLMoE: an engine for GLM-4 MoE models", "glmoe");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "glmoe " GLMOE_VERSION);
+  std::string log_level;
+  app.add_option("--log_level", log_level, "trace, debug, info, warn, error or off");
+  app.fallthrough();
+  app.parse_complete_callback([&] {
+    if (!log_level.empty()) log::set_level(log_level);
+  });
+  add_convert(app);
+  add_build(app);
+  add_run(app);
+  add_verify(app);
+  add_inspect(app);
+  add_plan(app);
+  add_bench(app);
+  try {
+    app.parse(normalised_arguments(argc, argv));
+    return 0;
+  } catch (const CLI::RuntimeError& result) {  // a command's own exit status
+    return result.get_exit_code();
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return fail_with(std::string(error.what()) + " (see glmoe --help)", 2);
+  }
+}
+
+}  // namespace
+}  // namespace glmoe::apps
+
+int main(int argc, char** argv) {
+  using glmoe::apps::fail_with;
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    glmoe::log::init();
+    return glmoe::apps::run(argc, argv);
+  } catch (const glmoe::Error& error) {
+    const bool usage = error.code() == glmoe::ErrorCode::kInvalidArgument;
+    return fail_with(error.what(), usage ? 2 : 1);
+  } catch (const std::bad_alloc&) {
+    return fail_with("out of memory", 1);
+  } catch (const std::exception& error) {
+    return fail_with(std::string("internal error: ") + error.what(), 1);
+  }
+}

@@ -1,0 +1,260 @@
+// glmoe run: one prompt, a file of prompts, or an interactive chat.
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+
+#include "apps/command.h"
+#include "base/error.h"
+#include "base/file.h"
+
+namespace glmoe::apps {
+namespace {
+
+struct RunOptions {
+  LlmOptions llm;
+  SamplingParams sampling;
+  std::vector<std::string> prompts;
+  std::string prompt_file;
+  std::string system;
+  bool raw = false;
+  std::optional<bool> thinking;
+  bool json = false;
+  bool verbose = false;
+};
+
+std::atomic<bool> interrupted{false};
+void on_interrupt(int) { interrupted.store(true); }
+
+std::string render(const LLM& llm, const RunOptions& options, Json messages,
+                   const std::string& tools_json = {}) {
+  if (!options.system.empty()) {
+    messages.insert(messages.begin(), {{"role", "system"}, {"content", options.system}});
+  }
+  ChatOptions chat;
+  chat.tools_json = tools_json;
+  chat.enable_thinking = options.thinking;
+  return llm.render_chat(messages.dump(), chat);
+}
+
+std::string user_prompt(const LLM& llm, const RunOptions& options, const std::string& text) {
+  if (options.raw) return text;
+  if (text.empty()) fail_argument("the prompt is empty: at least one token is wanted");
+  return render(llm, options, Json::array({{{"role", "user"}, {"content", text}}}));
+}
+
+Json logprobs_to_json(const PositionLogprobs& position) {
+  Json list = Json::array();
+  for (const TokenLogprob& entry : position) {
+    list.push_back({{"token_id", entry.token_id}, {"logprob", entry.logprob}, {"rank", entry.rank}});
+  }
+  return list;
+}
+
+Json output_to_json(const RequestOutput& output) {
+  Json answers = Json::array();
+  int64_t completion_tokens = 0;
+  for (const CompletionOutput& answer : output.outputs) {
+    completion_tokens += static_cast<int64_t>(answer.token_ids.size());
+    Json json = {{"index", answer.index},
+                 {"text", answer.text},
+                 {"token_ids", answer.token_ids},
+                 {"finish_reason", finish_reason_name(answer.finish_reason)}};
+    if (!answer.stop_reason.empty()) json["stop_reason"] = answer.stop_reason;
+    if (!answer.error.empty()) json["error"] = answer.error;
+    if (!answer.logprobs.empty()) {
+      json["cumulative_logprob"] = answer.cumulative_logprob;
+      for (const PositionLogprobs& position : answer.logprobs) {
+        json["logprobs"].push_back(logprobs_to_json(position));
+      }
+    }
+    answers.push_back(std::move(json));
+  }
+  Json json = {{"prompt", output.prompt},
+               {"prompt_token_ids", output.prompt_token_ids},
+               {"outputs", answers},
+               {"usage",
+                {{"prompt_tokens", output.prompt_token_ids.size()},
+                 {"completion_tokens", completion_tokens}}},
+               {"timing_ms",
+                {{"queue", output.metrics.queue_ms},
+                 {"first_token", output.metrics.first_token_ms},
+                 {"total", output.metrics.total_ms}}}};
+  for (const PositionLogprobs& position : output.prompt_logprobs) {
+    json["prompt_logprobs"].push_back(logprobs_to_json(position));
+  }
+  return json;
+}
+
+// 1 where an answer ended with an error, after printing it; else 0.
+int report_errors(const RequestOutput& output) {
+  int status = 0;
+  for (const CompletionOutput& answer : output.outputs) {
+    if (answer.finish_reason != FinishReason::kError) continue;
+    std::fprintf(stderr, "glmoe: the answer ended early: %s\n", answer.error.c_str());
+    status = 1;
+  }
+  return status;
+}
+
+// Prints the stream as it comes; ctrl-C cancels the answer. Returns its text.
+std::string stream_answer(ResponseStream stream, int& status) {
+  std::string text;
+  OutputDelta delta;
+  while (stream.next(delta)) {
+    if (interrupted.exchange(false)) stream.cancel();
+    text += delta.text;
+    std::fputs(delta.text.c_str(), stdout);
+    std::fflush(stdout);
+    if (delta.finish_reason == FinishReason::kError) {
+      std::fprintf(stderr, "\nglmoe: the answer ended early: %s", delta.error.c_str());
+      status = 1;
+    }
+  }
+  std::fputs("\n", stdout);
+  return text;
+}
+
+int run_prompts(LLM& llm, const RunOptions& options) {
+  std::vector<Prompt> prompts;
+  for (const std::string& text : options.prompts) {
+    prompts.emplace_back(user_prompt(llm, options, text));
+  }
+  if (!options.json && prompts.size() == 1 && options.sampling.n == 1) {
+    int status = 0;
+    stream_answer(llm.submit({prompts[0], options.sampling}), status);
+    return status;
+  }
+  int status = 0;
+  for (const RequestOutput& output : llm.generate(prompts, options.sampling)) {
+    if (options.json) {
+      print_json(output_to_json(output));
+    } else {
+      for (const CompletionOutput& answer : output.outputs) std::puts(answer.text.c_str());
+    }
+    status |= report_errors(output);
+  }
+  return status;
+}
+
+// A line is a prompt; in a .jsonl file an object with "prompt", "token_ids", or "messages" (and
+// "tools").
+Prompt prompt_of_line(const LLM& llm, const RunOptions& options, const std::string& line,
+                      const std::string& where) {
+  if (!options.prompt_file.ends_with(".jsonl")) return user_prompt(llm, options, line);
+  const Json json = parse_json(line, where);
+  const JsonReader reader(json, where);
+  if (reader.has("messages")) {
+    return render(llm, options, reader.raw("messages"),
+                  reader.has("tools") ? reader.raw("tools").dump() : std::string());
+  }
+  if (!reader.has("token_ids")) return user_prompt(llm, options, reader.string("prompt"));
+  std::vector<int32_t> ids;
+  const Json& list = reader.raw("token_ids");
+  for (const Json& id : list) {
+    if (!list.is_array() || !id.is_number_integer() || id.get<int64_t>() < 0 ||
+        id.get<int64_t>() > INT32_MAX) {
+      fail_argument("{}: token_ids: a list of token ids was wanted", where);
+    }
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
+
+int run_file(LLM& llm, const RunOptions& options) {
+  const std::string text = read_text_file(options.prompt_file);
+  std::vector<Prompt> prompts;
+  size_t line_number = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string line = text.substr(begin, end - begin);
+    begin = end + 1;
+    ++line_number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    prompts.push_back(prompt_of_line(llm, options, line,
+                                     fmt::format("{} line {}", options.prompt_file, line_number)));
+  }
+  if (prompts.empty()) fail_argument("{}: no prompts in this file", options.prompt_file);
+  int status = 0;
+  for (const RequestOutput& output : llm.generate(prompts, options.sampling)) {
+    if (options.json) {
+      print_json(output_to_json(output));
+    } else {
+      for (const CompletionOutput& answer : output.outputs) std::puts(answer.text.c_str());
+    }
+    status |= report_errors(output);
+  }
+  return status;
+}
+
+int run_chat(LLM& llm, const RunOptions& options) {
+  const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  if (terminal) {
+    std::fputs("Type a message; /reset forgets the conversation, /exit (or ctrl-D) ends.\n",
+               stderr);
+  }
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;  // without SA_RESTART: ctrl-C also ends a waiting read
+  ::sigaction(SIGINT, &action, nullptr);
+  Json messages = Json::array();
+  int status = 0;
+  std::string line;
+  for (;;) {
+    if (terminal) std::fputs("> ", stderr);
+    if (!std::getline(std::cin, line) || line == "/exit") return status;
+    if (line == "/reset") {
+      messages.clear();
+      continue;
+    }
+    if (line.empty()) continue;
+    messages.push_back({{"role", "user"}, {"content", line}});
+    try {
+      const std::string prompt = render(llm, options, messages);
+      std::string answer = stream_answer(llm.submit({prompt, options.sampling}), status);
+      messages.push_back({{"role", "assistant"}, {"content", std::move(answer)}});
+    } catch (const Error& error) {
+      std::fprintf(stderr, "glmoe: %s\n", error.what());
+      messages.erase(messages.size() - 1);
+      status = 1;
+    }
+  }
+}
+
+int run(const RunOptions& options) {
+  LLM llm(options.llm);
+  if (options.verbose) std::fputs(llm.describe().c_str(), stderr);
+  if (!options.prompt_file.empty()) return run_file(llm, options);
+  if (!options.prompts.empty()) return run_prompts(llm, options);
+  return run_chat(llm, options);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command =
+      app.add_subcommand("run", "Answer a prompt, a file of prompts, or chat interactively");
+  add_model_flags(*command, options->llm);
+  add_sampling_flags(*command, options->sampling);
+  auto* prompt = command->add_option("--prompt", options->prompts,
+                                     "The user's message; may be given several times");
+  auto* file = command->add_option("--prompt_file", options->prompt_file,
+                                   "A prompt a line, or .jsonl with prompt, messages or token_ids");
+  prompt->excludes(file);
+  command->add_option("--system", options->system, "System message");
+  command->add_flag("--raw", options->raw, "Take the prompt as it is, without the chat template");
+  command->add_flag("--thinking,!--no_thinking", options->thinking,
+                    "Let the model reason before it answers [the template's default]");
+  command->add_flag("--json", options->json, "One JSON object a prompt");
+  command->add_flag("--verbose", options->verbose, "Say on standard error what runs, and why");
+  command->callback([options] {
+    const int status = run(*options);
+    if (status != 0) throw CLI::RuntimeError(status);
+  });
+}
+
+}  // namespace glmoe::apps

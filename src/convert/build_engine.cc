@@ -1,0 +1,27 @@
+#include "convert/build_engine.h"
+
+#include "artifact/engine_writer.h"
+#include "convert/load_checkpoint.h"
+
+namespace glmoe {
+
+BuildReport build_engine(const BuildOptions& options, const ProgressCallback& progress) {
+  const TensorSource source = open_checkpoint(options.model_dir);
+  EngineWriteOptions write;
+  write.output_dir = options.output_dir;
+  write.mapping = options.mapping ? options.mapping->resolved() : source.mapping;
+  write.dtype = options.dtype.value_or(source.dtype);
+  write.recipe = {{"target", "cpu"}, {"weights", "plain"}};
+  write.max_host_memory = options.max_host_memory;
+  ThreadTeam team(options.workers);
+  write_engine(source, write, team, progress);
+  BuildReport report;
+  report.num_ranks = write.mapping.world_size;
+  report.dtype = write.dtype;
+  for (const RankBlob& blob : list_rank_blobs(source.plan, write.mapping, write.dtype)) {
+    report.num_bytes += blob.num_bytes();
+  }
+  return report;
+}
+
+}  // namespace glmoe

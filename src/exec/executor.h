@@ -1,0 +1,69 @@
+// Runs step plans: batch -> model -> sampler. The scheduler never sees it, it never sees the
+// scheduler.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/thread_team.h"
+#include "cache/kv_pool.h"
+#include "glmoe/config.h"
+#include "layers/moe_backend.h"
+#include "model/glm4_moe.h"
+#include "sample/sampler.h"
+#include "step/step.h"
+#include "weights/loaded_weights.h"
+
+namespace glmoe {
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // Runs one step to its end. Throws kInternal when the step as a whole failed.
+  virtual StepResult execute(const StepPlan& plan) = 0;
+};
+
+struct CpuExecutorOptions {
+  DType compute_dtype = DType::kBF16;
+  MoeBackendKind moe_backend = MoeBackendKind::kAuto;
+  int64_t tokens_per_block = 16;
+  int64_t num_blocks = 0;
+  // Sequences and tokens of the largest step: the workspace is sized for it at the start.
+  int64_t max_batch_size = 64;
+  int64_t max_num_tokens = 2048;
+  int64_t num_valid_tokens = 0;  // ids from here on are padding and never sampled; 0: all are valid
+};
+
+// One rank on the CPU. Keeps the weights alive; shares the thread team with whoever loads.
+class CpuExecutor final : public Executor {
+ public:
+  CpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const LoadedWeights> weights,
+              std::shared_ptr<ThreadTeam> team, const CpuExecutorOptions& options);
+
+  StepResult execute(const StepPlan& plan) override;
+
+  // Logits of every position of one text, [T, V], by a prefill in pieces of `chunk` tokens through
+  // blocks that the caller guarantees to be unused.
+  std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk);
+
+  const KvPool& kv_pool() const { return kv_; }
+  const Glm4MoeForCausalLM& model() const { return model_; }
+  Glm4MoeForCausalLM& model() { return model_; }
+  size_t workspace_bytes() const { return workspace_.capacity(); }
+
+ private:
+  void sample_rows(const StepPlan& plan, const TensorView& logits, StepResult& result);
+
+  std::shared_ptr<const LoadedWeights> weights_;
+  std::shared_ptr<ThreadTeam> team_;
+  KvPool kv_;
+  Workspace workspace_;
+  OpContext ctx_;
+  Glm4MoeForCausalLM model_;
+  Sampler sampler_;
+};
+
+}  // namespace glmoe

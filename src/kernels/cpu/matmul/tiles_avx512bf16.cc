@@ -1,0 +1,165 @@
+// Tiles with AVX-512's bfloat16 dot product, which Highway does not reach yet: intrinsics, each
+// function compiled for its instructions. Used only where inputs are rounded to bfloat16 anyway.
+#include "kernels/cpu/matmul/tile.h"
+
+#if defined(__x86_64__)
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 takes its own headers' "undefined" vectors for a mistake of ours.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#define GLMOE_BF16_TARGET \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512bf16,avx2,fma,bmi2")))
+#define GLMOE_BF16_INLINE GLMOE_BF16_TARGET inline __attribute__((always_inline))
+
+namespace glmoe::matmul {
+namespace {
+
+constexpr int kTileTokens = 6;
+constexpr int64_t kStep = 32;  // bfloat16 values of a vector
+constexpr size_t kStepBytes = 64;
+
+GLMOE_BF16_INLINE __m512bh load_bf16(const std::byte* p) {
+  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
+}
+
+template <int kTokens>
+GLMOE_BF16_INLINE void whole_step(__m512 (&acc)[kTokens][kTileRows], const std::byte* const* x,
+                                  size_t x_offset, const std::byte* w0, const std::byte* w1,
+                                  const std::byte* w2, const std::byte* w3) {
+  const __m512bh w[kTileRows] = {load_bf16(w0), load_bf16(w1), load_bf16(w2), load_bf16(w3)};
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) {
+    const __m512bh token = load_bf16(x[t] + x_offset);
+#pragma GCC unroll 4
+    for (int r = 0; r < kTileRows; ++r) acc[t][r] = _mm512_dpbf16_ps(acc[t][r], token, w[r]);
+  }
+}
+
+// The tree of fold_rows in tiles.cc.
+GLMOE_BF16_INLINE void fold_rows(const __m512 (&v)[kTileRows], float* sums, bool add) {
+  const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+  const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+  const __m512d ab64 = _mm512_castps_pd(ab), cd64 = _mm512_castps_pd(cd);
+  const __m512 low = _mm512_castpd_ps(_mm512_unpacklo_pd(ab64, cd64));
+  const __m512 high = _mm512_castpd_ps(_mm512_unpackhi_pd(ab64, cd64));
+  const __m512 all = _mm512_add_ps(low, high);
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  if (add) four = _mm_add_ps(_mm_loadu_ps(sums), four);
+  _mm_storeu_ps(sums, four);
+}
+
+template <int kTokens, bool kPrefetch>
+GLMOE_BF16_TARGET __attribute__((noinline)) void tile(const TileArgs& args) {
+  __m512 acc[kTokens][kTileRows];
+  const std::byte* x[kTokens];
+  for (int t = 0; t < kTokens; ++t) {
+    x[t] = args.x[t];
+    for (int r = 0; r < kTileRows; ++r) acc[t][r] = _mm512_setzero_ps();
+  }
+  const std::byte* w0 = args.weight[0];
+  const std::byte* w1 = args.weight[1];
+  const std::byte* w2 = args.weight[2];
+  const std::byte* w3 = args.weight[3];
+  size_t w_offset = 0, x_offset = 0;
+  for (int64_t step = 0; step < args.num_steps; ++step) {
+    if constexpr (kPrefetch) {
+      __builtin_prefetch(w0 + w_offset + args.prefetch, 0, 3);
+      __builtin_prefetch(w1 + w_offset + args.prefetch, 0, 3);
+      __builtin_prefetch(w2 + w_offset + args.prefetch, 0, 3);
+      __builtin_prefetch(w3 + w_offset + args.prefetch, 0, 3);
+    }
+    whole_step<kTokens>(acc, x, x_offset, w0 + w_offset, w1 + w_offset, w2 + w_offset,
+                        w3 + w_offset);
+    w_offset += args.step_bytes;
+    x_offset += kStepBytes;
+  }
+  if (args.tail > 0) {
+    // A row may end at the last mapped page, so its tail is copied out; zeros fill the step.
+    alignas(64) std::byte tail[kTileRows][kStepBytes] = {};
+    for (int r = 0; r < kTileRows; ++r) {
+      std::memcpy(tail[r], args.weight[r] + w_offset, static_cast<size_t>(args.tail) * 2);
+    }
+    whole_step<kTokens>(acc, x, x_offset, tail[0], tail[1], tail[2], tail[3]);
+  }
+  for (int t = 0; t < kTokens; ++t) {
+    fold_rows(acc[t], args.sums + t * args.sums_stride, args.add);
+  }
+}
+
+GLMOE_BF16_TARGET void fill_panel(const std::byte* const* rows, int64_t count, std::byte* panel) {
+  const auto steps = static_cast<size_t>(count / kStep);
+  const auto tail = static_cast<size_t>(count % kStep);
+  for (size_t r = 0; r < kTileRows; ++r) {
+    std::byte* out = panel + r * kStepBytes;
+    for (size_t step = 0; step < steps; ++step, out += kTileRows * kStepBytes) {
+      _mm512_storeu_si512(out, _mm512_loadu_si512(rows[r] + step * kStepBytes));
+    }
+    if (tail > 0) {
+      std::memset(out, 0, kStepBytes);
+      std::memcpy(out, rows[r] + steps * kStepBytes, tail * 2);
+    }
+  }
+}
+
+// Nearest even, as tiles.cc rounds.
+uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+// Set when the table is made: what packs the layouts that are not ours.
+decltype(MatmulKernels::pack) base_pack = nullptr;
+
+GLMOE_BF16_TARGET void pack(PackedLayout layout, bool round, const float* x, int64_t count,
+                            std::byte* out) {
+  if (layout != PackedLayout::kBf16) return base_pack(layout, round, x, count, out);
+  auto* values = reinterpret_cast<uint16_t*>(out);
+  int64_t i = 0;
+  for (; i < count; ++i) values[i] = to_bf16(x[i]);
+  for (; i % kStep != 0; ++i) values[i] = 0;
+}
+
+template <int... kIndex>
+void set_tiles(TypeKernels& kernels, std::integer_sequence<int, kIndex...>) {
+  ((kernels.fetching[kIndex] = &tile<kIndex + 1, true>), ...);
+  ((kernels.direct[kIndex] = &tile<kIndex + 1, false>), ...);
+  ((kernels.panel[kIndex] = &tile<kIndex + 1, false>), ...);
+}
+
+}  // namespace
+
+const MatmulKernels* avx512_bf16_kernels(const MatmulKernels& base) {
+  static const MatmulKernels table = [&base] {
+    base_pack = base.pack;
+    MatmulKernels kernels = base;
+    TypeKernels& type = kernels.types[static_cast<int>(WeightType::kBF16)];
+    type.layout = PackedLayout::kBf16;
+    type.step = kStep;
+    set_tiles(type, std::make_integer_sequence<int, kTileTokens>());
+    type.fill_panel = &fill_panel;
+    type.panel_step_bytes = kTileRows * kStepBytes;
+    kernels.pack = &pack;
+    return kernels;
+  }();
+  return &table;
+}
+
+}  // namespace glmoe::matmul
+
+#else
+
+namespace glmoe::matmul {
+const MatmulKernels* avx512_bf16_kernels(const MatmulKernels&) { return nullptr; }
+}  // namespace glmoe::matmul
+
+#endif

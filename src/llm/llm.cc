@@ -1,0 +1,255 @@
+// The composition root: builds every part from the options and connects them.
+#include "glmoe/llm.h"
+
+#include <random>
+#include <utility>
+
+#include "base/env.h"
+#include "base/log.h"
+#include "exec/executor.h"
+#include "llm/engine.h"
+#include "llm/load.h"
+#include "llm/resolved_config.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace glmoe {
+
+struct ResponseStream::Impl {
+  std::shared_ptr<Engine> engine;
+  std::shared_ptr<RequestState> state;
+};
+
+ResponseStream::ResponseStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ResponseStream::ResponseStream(ResponseStream&&) noexcept = default;
+ResponseStream& ResponseStream::operator=(ResponseStream&& other) noexcept {
+  std::swap(impl_, other.impl_);
+  return *this;
+}
+
+ResponseStream::~ResponseStream() {
+  if (impl_ && !impl_->state->finished()) cancel();
+}
+
+uint64_t ResponseStream::request_id() const { return impl_->state->id; }
+
+const std::vector<int32_t>& ResponseStream::prompt_token_ids() const {
+  return impl_->state->prompt_token_ids;
+}
+
+bool ResponseStream::next(OutputDelta& delta) { return impl_->state->next(delta); }
+
+void ResponseStream::cancel() { impl_->engine->cancel(impl_->state->id); }
+
+RequestOutput ResponseStream::result() {
+  RequestState& state = *impl_->state;
+  RequestOutput output;
+  output.request_id = state.id;
+  output.prompt = state.prompt_text;
+  output.prompt_token_ids = state.prompt_token_ids;
+  OutputDelta delta;
+  while (state.next(delta)) {
+    const auto index = static_cast<size_t>(delta.index);
+    while (output.outputs.size() <= index) {
+      output.outputs.push_back({.index = static_cast<int64_t>(output.outputs.size())});
+    }
+    CompletionOutput& answer = output.outputs[index];
+    answer.text += delta.text;
+    answer.token_ids.insert(answer.token_ids.end(), delta.token_ids.begin(),
+                            delta.token_ids.end());
+    for (PositionLogprobs& position : delta.logprobs) {
+      if (!position.empty()) answer.cumulative_logprob += position.front().logprob;
+      answer.logprobs.push_back(std::move(position));
+    }
+    answer.finish_reason = delta.finish_reason;
+    answer.stop_reason = delta.stop_reason;
+    answer.error = delta.error;
+  }
+  output.prompt_logprobs = state.prompt_logprobs();
+  output.metrics = state.metrics();
+  return output;
+}
+
+struct LLM::Impl {
+  explicit Impl(LlmOptions opts);
+
+  LlmOptions options;
+  std::shared_ptr<ThreadTeam> team;
+  LoadedModel model;
+  ResolvedConfig resolved;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat_template;
+  std::shared_ptr<Engine> engine;
+  std::string backend_description;
+};
+
+LLM::Impl::Impl(LlmOptions opts) : options(std::move(opts)) {
+  check_options(options);
+  const int64_t threads =
+      options.num_threads > 0 ? options.num_threads : env::get().num_threads;
+  team = std::make_shared<ThreadTeam>(static_cast<int>(threads));
+  model = load_model(options, *team);
+  const std::string text_folder = options.tokenizer.empty() ? model.folder : options.tokenizer;
+  if (Tokenizer::present_in(text_folder)) {
+    tokenizer = std::make_shared<const Tokenizer>(Tokenizer::from_folder(text_folder));
+    chat_template = ChatTemplate::from_folder(text_folder);
+  } else if (!options.tokenizer.empty()) {
+    fail(ErrorCode::kNotFound, "{}: no tokenizer.json in this folder", options.tokenizer);
+  }
+  resolved = resolve_config(options, model.config,
+                            model.weights->weights().embedding.codes.dtype, team->size());
+  for (const std::string& note : resolved.notes) log::info("{}", note);
+
+  CpuExecutorOptions executor_options{.compute_dtype = resolved.compute_dtype,
+                                      .moe_backend = resolved.moe_backend,
+                                      .tokens_per_block = resolved.tokens_per_block,
+                                      .num_blocks = resolved.num_kv_blocks};
+  if (tokenizer) executor_options.num_valid_tokens = tokenizer->vocab_size();
+  auto executor =
+      std::make_unique<CpuExecutor>(model.config, model.weights, team, executor_options);
+  const MoeBackend& backend = executor->model().moe_backend();
+  backend_description = fmt::format("{} ({})", backend.name(), backend.implementation());
+
+  EngineOptions engine_options{
+      .scheduler = {.max_batch_size = resolved.max_batch_size,
+                    .max_num_tokens = resolved.max_num_tokens,
+                    .max_seq_len = resolved.max_seq_len},
+      .num_blocks = resolved.num_kv_blocks,
+      .tokens_per_block = resolved.tokens_per_block,
+      .vocab_size = model.config.vocab_size,
+      .sampling_defaults = model.sampling_defaults,
+      .eos_token_ids = model.config.eos_token_ids,
+      .seed = options.seed != 0 ? options.seed : std::random_device{}()};
+  engine = std::make_shared<Engine>(engine_options, std::move(executor), tokenizer);
+}
+
+LLM::LLM(LlmOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+LLM::LLM(LLM&&) noexcept = default;
+LLM& LLM::operator=(LLM&&) noexcept = default;
+LLM::~LLM() = default;
+
+ResponseStream LLM::submit(Request request) {
+  auto stream = std::make_unique<ResponseStream::Impl>();
+  stream->engine = impl_->engine;
+  stream->state = impl_->engine->submit(request);
+  return ResponseStream(std::move(stream));
+}
+
+void LLM::cancel(uint64_t request_id) { impl_->engine->cancel(request_id); }
+
+RequestOutput LLM::generate(const Prompt& prompt, const SamplingParams& sampling) {
+  return submit({prompt, sampling}).result();
+}
+
+std::vector<RequestOutput> LLM::generate(const std::vector<Prompt>& prompts,
+                                         const SamplingParams& sampling) {
+  return generate(prompts, std::vector<SamplingParams>(prompts.size(), sampling));
+}
+
+std::vector<RequestOutput> LLM::generate(const std::vector<Prompt>& prompts,
+                                         const std::vector<SamplingParams>& sampling) {
+  if (sampling.size() != prompts.size()) {
+    fail_argument("{} prompts came with {} sampling parameters: one for all or one each is wanted",
+                  prompts.size(), sampling.size());
+  }
+  // A bad prompt throws here, and the streams already made cancel their requests.
+  std::vector<ResponseStream> streams;
+  streams.reserve(prompts.size());
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    try {
+      streams.push_back(submit({prompts[i], sampling[i]}));
+    } catch (const Error& error) {
+      if (prompts.size() == 1) throw;
+      throw Error(error.code(), fmt::format("prompt {}: {}", i, error.what()));
+    }
+  }
+  std::vector<RequestOutput> outputs;
+  outputs.reserve(streams.size());
+  for (ResponseStream& stream : streams) outputs.push_back(stream.result());
+  return outputs;
+}
+
+std::string LLM::render_chat(const std::string& messages_json, const ChatOptions& options) const {
+  if (!impl_->chat_template) {
+    fail(ErrorCode::kUnsupported,
+         "{}: no chat template: neither chat_template.jinja nor a chat_template in "
+         "tokenizer_config.json",
+         impl_->options.model);
+  }
+  return impl_->chat_template->render(messages_json, options);
+}
+
+std::vector<int32_t> LLM::tokenize(const std::string& text) const {
+  if (!impl_->tokenizer) {
+    fail(ErrorCode::kUnsupported, "{}: the model came without tokenizer.json",
+         impl_->options.model);
+  }
+  return impl_->tokenizer->encode(text);
+}
+
+std::string LLM::detokenize(const std::vector<int32_t>& ids, bool skip_special_tokens) const {
+  if (!impl_->tokenizer) {
+    fail(ErrorCode::kUnsupported, "{}: the model came without tokenizer.json",
+         impl_->options.model);
+  }
+  return impl_->tokenizer->decode(ids, skip_special_tokens);
+}
+
+std::vector<std::vector<float>> LLM::logits(const std::vector<std::vector<int32_t>>& input_ids) {
+  const Glm4MoeConfig& config = impl_->model.config;
+  for (const std::vector<int32_t>& row : input_ids) {
+    const auto length = static_cast<int64_t>(row.size());
+    if (length == 0 || length > impl_->resolved.max_seq_len) {
+      fail_argument("a row of {} tokens: 1 to {} were wanted", length,
+                    impl_->resolved.max_seq_len);
+    }
+    for (const int32_t id : row) {
+      if (id < 0 || id >= config.vocab_size) {
+        fail_argument("token id {} is out of range: 0 to {} were wanted", id,
+                      config.vocab_size - 1);
+      }
+    }
+  }
+  std::vector<std::vector<float>> all;
+  impl_->engine->run_when_idle([&](Executor& executor) {
+    auto& cpu = static_cast<CpuExecutor&>(executor);
+    for (const std::vector<int32_t>& row : input_ids) {
+      all.push_back(cpu.logits(row, impl_->resolved.max_num_tokens));
+    }
+  });
+  return all;
+}
+
+const Glm4MoeConfig& LLM::config() const { return impl_->model.config; }
+
+EngineStats LLM::stats() const { return impl_->engine->stats(); }
+
+std::string LLM::describe() const {
+  const ResolvedConfig& resolved = impl_->resolved;
+  std::string text = fmt::format(
+      "model: {} ({}, loaded in {:.0f} ms)\n"
+      "device: CPU, {} threads\n"
+      "weights: {}\ncompute: {}\nmoe_backend: {}\n"
+      "max_batch_size: {}\nmax_num_tokens: {}\nmax_seq_len: {}\n"
+      "kv_cache: {} blocks of {} tokens\n",
+      impl_->model.folder.empty() ? "dummy" : impl_->model.folder, impl_->model.source_kind,
+      impl_->model.load_ms, resolved.num_threads, dtype_long_name(resolved.weight_dtype),
+      dtype_long_name(resolved.compute_dtype), impl_->backend_description,
+      resolved.max_batch_size, resolved.max_num_tokens, resolved.max_seq_len,
+      resolved.num_kv_blocks, resolved.tokens_per_block);
+  for (const std::string& note : resolved.notes) text += "note: " + note + "\n";
+  return text;
+}
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kNone: return "";
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kError: return "error";
+  }
+  return "";
+}
+
+}  // namespace glmoe

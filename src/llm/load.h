@@ -1,0 +1,26 @@
+// From a folder to everything that the engine needs, whichever kind of folder it is.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/thread_team.h"
+#include "glmoe/llm.h"
+#include "step/sampling_resolve.h"
+#include "weights/loaded_weights.h"
+
+namespace glmoe {
+
+struct LoadedModel {
+  Glm4MoeConfig config;
+  std::shared_ptr<const LoadedWeights> weights;
+  SamplingDefaults sampling_defaults;
+  std::string folder;       // with tokenizer and template; empty for dummy weights
+  std::string source_kind;  // "Hugging Face folder", "converted folder", "engine", "dummy weights"
+  double load_ms = 0.0;
+};
+
+// Throws with everything that is wrong with the folder.
+LoadedModel load_model(const LlmOptions& options, ThreadTeam& team);
+
+}  // namespace glmoe

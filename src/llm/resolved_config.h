@@ -1,0 +1,34 @@
+// Options become one const configuration, printed once: what runs, and why.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "glmoe/llm.h"
+#include "layers/moe_backend.h"
+#include "tensor/dtype.h"
+
+namespace glmoe {
+
+struct ResolvedConfig {
+  DType weight_dtype = DType::kBF16;
+  DType compute_dtype = DType::kBF16;
+  MoeBackendKind moe_backend = MoeBackendKind::kAuto;
+  int64_t num_threads = 1;
+  int64_t max_batch_size = 0;
+  int64_t max_num_tokens = 0;
+  int64_t max_seq_len = 0;
+  int64_t tokens_per_block = 0;
+  int64_t num_kv_blocks = 0;
+  std::vector<std::string> notes;  // choices that could not be made as asked, with the reason
+};
+
+// Checks that need no model: ranges, names, backend, rank counts. Throws kInvalidArgument or
+// kUnsupported.
+void check_options(const LlmOptions& options);
+
+// `weights_bytes`: already resident, to size the KV cache from what is left.
+ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& model,
+                              DType weight_dtype, int num_threads);
+
+}  // namespace glmoe

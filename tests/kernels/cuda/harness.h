@@ -1,0 +1,36 @@
+// What the tests on a GPU share. They need CUDA and the standard library alone, so that they can be
+// built by hand on a machine with a GPU and none of the project's libraries (tools/gpu_check.sh).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace glmoe::cuda_test {
+
+struct Test {
+  std::string name;
+  std::function<void()> body;
+};
+
+std::vector<Test>& all_tests();
+
+struct Register {
+  Register(std::string name, std::function<void()> body) {
+    all_tests().push_back({std::move(name), std::move(body)});
+  }
+};
+
+// Fails the running test, which goes on.
+void expect(bool condition, const std::string& what);
+
+// Fails unless `body` throws a glmoe::Error whose message has `part` in it.
+void expect_refused(const std::function<void()>& body, const std::string& part);
+
+}  // namespace glmoe::cuda_test
+
+// CUDA_TEST(NameThatIsASentence) { expect(...); }
+#define CUDA_TEST(name)                                                    \
+  static void name();                                                      \
+  static const ::glmoe::cuda_test::Register register_##name(#name, &name); \
+  static void name()
