@@ -33,8 +33,7 @@ struct BenchOptions {
 };
 
 double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 double median(std::vector<double> values) {
@@ -129,8 +128,7 @@ void print_result(const BenchOptions& options, const Result& result, const LLM& 
               result.decode_step_ms);
   if (options.batch_size == 1) {
     std::printf("decode reads %.3f GB a token: %.1f GB/s of %.1f GB/s read bandwidth = %.1f %%\n",
-                bytes_per_token / 1e9, result.decode_gb_per_s, result.read_gb_per_s,
-                share * 100.0);
+                bytes_per_token / 1e9, result.decode_gb_per_s, result.read_gb_per_s, share * 100.0);
   } else {
     std::printf("read bandwidth: %.1f GB/s\n", result.read_gb_per_s);
   }
@@ -152,8 +150,9 @@ void bench_latency(BenchOptions options) {
   const int64_t context = options.prompt_len + options.output_len;
   if (options.prompt_len < 1 || options.output_len < 2 || options.batch_size < 1 ||
       options.repetitions < 1) {
-    fail_argument("--prompt_len, --batch_size and --repetitions of at least 1 and --output_len of "
-                  "at least 2 are wanted");
+    fail_argument(
+        "--prompt_len, --batch_size and --repetitions of at least 1 and --output_len of "
+        "at least 2 are wanted");
   }
   if (options.llm.kv_cache.max_tokens == 0) {
     const int64_t block = options.llm.kv_cache.tokens_per_block;
@@ -174,16 +173,18 @@ void bench_latency(BenchOptions options) {
     result.read_gb_per_s =
         measure_read_bandwidth(team, static_cast<size_t>(options.bandwidth_mib) << 20);
   }
-  const DType weight_dtype = llm.weight_dtype();
+  DType weight_dtype = DType::kBF16, kv_dtype = DType::kBF16;
+  parse_dtype(llm.weight_dtype(), weight_dtype);
+  parse_dtype(llm.compute_dtype(), kv_dtype);
   const MemoryPlan plan = plan_memory(llm.config(), {.weight_dtype = weight_dtype,
-                                                     .kv_dtype = llm.compute_dtype(),
+                                                     .kv_dtype = kv_dtype,
                                                      .max_num_tokens = options.llm.max_num_tokens,
                                                      .max_batch_size = options.llm.max_batch_size,
                                                      .kv_tokens = options.batch_size * context});
   const double mean_context =
       static_cast<double>(options.prompt_len) + static_cast<double>(options.output_len) / 2.0;
-  const double bytes_per_token =
-      plan.active_weight_bytes_per_token() + mean_context * plan.kv_bytes_per_token;
+  const double bytes_per_token = plan.active_weight_bytes_per_token() +
+                                 mean_context * static_cast<double>(plan.kv_bytes_per_token);
   const double step = median(decode);
   result.prefill_tokens_per_s =
       static_cast<double>(options.prompt_len * options.batch_size) / median(prefill);
@@ -209,8 +210,9 @@ void add_bench(CLI::App& app) {
   command->add_option("--prompt_len", options->prompt_len)->capture_default_str();
   command->add_option("--output_len", options->output_len)->capture_default_str();
   command->add_option("--repetitions", options->repetitions)->capture_default_str();
-  command->add_option("--bandwidth_mib", options->bandwidth_mib,
-                      "Memory that the bandwidth measurement reads")
+  command
+      ->add_option("--bandwidth_mib", options->bandwidth_mib,
+                   "Memory that the bandwidth measurement reads")
       ->capture_default_str();
   command->add_flag("--json", options->json);
   command->callback([options] { bench_latency(*options); });

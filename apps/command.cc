@@ -17,11 +17,12 @@ void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required
   if (model_required) model->required();
   command.add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json [the model's]");
   command.add_option("--backend", options.backend, "auto, cpu or cuda")->capture_default_str();
-  command.add_option("--dtype", options.dtype,
-                     "Type computed in: auto (the weights' own), float32, bfloat16 or float16")
+  command
+      .add_option("--dtype", options.dtype,
+                  "Type computed in: auto (the weights' own), float32, bfloat16 or float16")
       ->capture_default_str();
-  command.add_option("--moe_backend", options.moe_backend,
-                     "AUTO, CUTLASS, TRTLLM, VANILLA or WIDEEP")
+  command
+      .add_option("--moe_backend", options.moe_backend, "AUTO, CUTLASS, TRTLLM, VANILLA or WIDEEP")
       ->capture_default_str();
   command.add_option("--tensor_parallel_size,--tp_size", options.tensor_parallel_size);
   command.add_option("--pipeline_parallel_size,--pp_size", options.pipeline_parallel_size);
@@ -29,15 +30,17 @@ void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required
   command.add_option("--num_threads", options.num_threads, "Threads [one a physical core]");
   command.add_option("--max_batch_size", options.max_batch_size, "Sequences in one step")
       ->capture_default_str();
-  command.add_option("--max_num_tokens", options.max_num_tokens,
-                     "Tokens in one step, also the longest prefill chunk")
+  command
+      .add_option("--max_num_tokens", options.max_num_tokens,
+                  "Tokens in one step, also the longest prefill chunk")
       ->capture_default_str();
   command.add_option("--max_seq_len", options.max_seq_len,
                      "Tokens of prompt and answer [the model's]");
   command.add_option("--kv_cache_tokens", options.kv_cache.max_tokens,
                      "Tokens that the KV cache holds [what fits]");
-  command.add_option("--kv_cache_fraction", options.kv_cache.free_memory_fraction,
-                     "Share of the free memory for the KV cache, without --kv_cache_tokens")
+  command
+      .add_option("--kv_cache_fraction", options.kv_cache.free_memory_fraction,
+                  "Share of the free memory for the KV cache, without --kv_cache_tokens")
       ->capture_default_str();
   command.add_option("--tokens_per_block", options.kv_cache.tokens_per_block, "KV block size")
       ->capture_default_str();
@@ -68,10 +71,10 @@ void add_sampling_flags(CLI::App& command, SamplingParams& sampling) {
 
 void add_mapping_flags(CLI::App& command, Mapping& mapping) {
   command.add_option("--tensor_parallel_size,--tp_size", mapping.tp_size)->capture_default_str();
-  command.add_option("--pipeline_parallel_size,--pp_size", mapping.pp_size)
-      ->capture_default_str();
-  command.add_option("--expert_parallel_size,--ep_size,--moe_ep_size", mapping.ep_size,
-                     "Ranks over which the experts are divided")
+  command.add_option("--pipeline_parallel_size,--pp_size", mapping.pp_size)->capture_default_str();
+  command
+      .add_option("--expert_parallel_size,--ep_size,--moe_ep_size", mapping.ep_size,
+                  "Ranks over which the experts are divided")
       ->capture_default_str();
   command.add_option("--moe_tp_size", mapping.moe_tp_size,
                      "Ranks over which one expert is divided [tp_size / ep_size]");

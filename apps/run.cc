@@ -50,7 +50,8 @@ std::string user_prompt(const LLM& llm, const RunOptions& options, const std::st
 Json logprobs_to_json(const PositionLogprobs& position) {
   Json list = Json::array();
   for (const TokenLogprob& entry : position) {
-    list.push_back({{"token_id", entry.token_id}, {"logprob", entry.logprob}, {"rank", entry.rank}});
+    list.push_back(
+        {{"token_id", entry.token_id}, {"logprob", entry.logprob}, {"rank", entry.rank}});
   }
   return list;
 }

@@ -6,6 +6,7 @@
 #include "apps/command.h"
 #include "artifact/model_folder.h"
 #include "base/error.h"
+#include "base/thread_team.h"
 #include "checkpoint/safetensors.h"
 #include "convert/compare.h"
 
@@ -55,8 +56,7 @@ Reference read_reference(const std::string& path) {
   reference.input_ids = read_ids(typed_tensor(file, "input_ids", DType::kI32, 2));
   const HostTensor& logits = typed_tensor(file, "logits", DType::kF32, 3);
   const auto batch = static_cast<int64_t>(reference.input_ids.size());
-  const auto length =
-      batch > 0 ? static_cast<int64_t>(reference.input_ids[0].size()) : int64_t{0};
+  const auto length = batch > 0 ? static_cast<int64_t>(reference.input_ids[0].size()) : int64_t{0};
   if (logits.shape[0] != batch || logits.shape[1] != length || batch * length == 0) {
     fail(ErrorCode::kCorrupt, "{}: logits {} do not go with input_ids [{}, {}]", path,
          logits.shape.to_string(), batch, length);
@@ -156,9 +156,14 @@ int verify_reference(const VerifyOptions& options) {
   const bool ok = errors.rel_err <= limit && (!exact || same == rows);
   const std::string greedy = rows > 0 ? fmt::format("{}/{}", same, rows) : "none";
   if (options.json) {
-    print_json({{"rel_err", errors.rel_err}, {"max_abs_err", errors.max_abs_err},
-                {"top1", errors.top1}, {"greedy_same", same}, {"greedy_rows", rows},
-                {"dtype", dtype}, {"max_rel_err", limit}, {"ok", ok}});
+    print_json({{"rel_err", errors.rel_err},
+                {"max_abs_err", errors.max_abs_err},
+                {"top1", errors.top1},
+                {"greedy_same", same},
+                {"greedy_rows", rows},
+                {"dtype", dtype},
+                {"max_rel_err", limit},
+                {"ok", ok}});
   } else {
     std::printf("rel_err=%.3e max_abs_err=%.3e top1=%.4f greedy=%s dtype=%s limit=%.1e %s\n",
                 errors.rel_err, errors.max_abs_err, errors.top1, greedy.c_str(), dtype.c_str(),
@@ -169,10 +174,18 @@ int verify_reference(const VerifyOptions& options) {
 
 int verify_source(const VerifyOptions& options) {
   ThreadTeam team(static_cast<int>(options.llm.num_threads));
-  const CompareReport report =
-      compare_engine_with_source(options.llm.model, options.source, team);
-  std::printf("%s", report.to_string().c_str());
-  return report.ok() ? 0 : 1;
+  const CompareReport report = compare_engine_with_source(options.llm.model, options.source, team);
+  for (const TensorDifference& difference : report.different) {
+    std::printf("differs: %s at [%s], %lld elements, at most by %g\n", difference.name.c_str(),
+                fmt::format("{}", fmt::join(difference.position, ", ")).c_str(),
+                static_cast<long long>(difference.num_different), difference.max_abs_diff);
+  }
+  for (const std::string& name : report.missing) std::printf("missing: %s\n", name.c_str());
+  for (const std::string& name : report.extra) std::printf("extra: %s\n", name.c_str());
+  std::printf("compared=%lld different=%zu missing=%zu extra=%zu %s\n",
+              static_cast<long long>(report.compared), report.different.size(),
+              report.missing.size(), report.extra.size(), report.equal() ? "ok" : "FAILED");
+  return report.equal() ? 0 : 1;
 }
 
 }  // namespace
@@ -180,8 +193,8 @@ int verify_source(const VerifyOptions& options) {
 void add_verify(CLI::App& app) {
   auto options = std::make_shared<VerifyOptions>();
   options->llm.max_batch_size = 16;
-  CLI::App* command = app.add_subcommand(
-      "verify", "Compare logits with a reference, or an engine with its source");
+  CLI::App* command =
+      app.add_subcommand("verify", "Compare logits with a reference, or an engine with its source");
   add_model_flags(*command, options->llm);
   auto* reference = command->add_option("--reference", options->reference,
                                         "safetensors with input_ids, logits and greedy_ids");

@@ -13,12 +13,12 @@ namespace glmoe {
 
 // How router logits become the weights of the chosen experts (TensorRT-LLM's names and meaning).
 enum class ExpertScaleNormalizationMode {
-  kNone = 0,                // softmax over all experts; the top k keep their probability
-  kRenormalize = 1,         // the same, divided by their sum
-  kSparseMixer = 2,         // SparseMixer (arXiv 2310.00811), top_k 2, with sparse_mixer_epsilon
-  kDeviceLimited = 3,       // softmax, group-limited choice (group score = its maximum), scaled
-  kDeviceLimitedRenorm = 4, // the same, divided by the sum of the chosen, then scaled
-  kSigmoidBiasRenorm = 5,   // GLM-4 MoE: sigmoid; bias only to choose; group score = its two largest
+  kNone = 0,                 // softmax over all experts; the top k keep their probability
+  kRenormalize = 1,          // the same, divided by their sum
+  kSparseMixer = 2,          // SparseMixer (arXiv 2310.00811), top_k 2, with sparse_mixer_epsilon
+  kDeviceLimited = 3,        // softmax, group-limited choice (group score = its maximum), scaled
+  kDeviceLimitedRenorm = 4,  // the same, divided by the sum of the chosen, then scaled
+  kSigmoidBiasRenorm = 5,  // GLM-4 MoE: sigmoid; bias only to choose; group score = its two largest
 };
 
 std::string_view normalization_mode_name(ExpertScaleNormalizationMode mode);  // "RENORMALIZE", ...
@@ -31,8 +31,8 @@ struct MoeConfig {
   int64_t top_k = 2;
   ExpertScaleNormalizationMode normalization_mode = ExpertScaleNormalizationMode::kRenormalize;
   double sparse_mixer_epsilon = 0.01;
-  int64_t n_group = 1;     // groups of experts; num_experts is divisible by it
-  int64_t topk_group = 1;  // groups that may be chosen from
+  int64_t n_group = 1;                 // groups of experts; num_experts is divisible by it
+  int64_t topk_group = 1;              // groups that may be chosen from
   double routed_scaling_factor = 1.0;  // DEVICE_LIMITED* and SIGMOID_BIAS_RENORM only
   bool norm_topk_prob = true;          // SIGMOID_BIAS_RENORM only: divide by the sum of the chosen
   int64_t moe_intermediate_size = 0;   // I: inner width of one expert
@@ -54,8 +54,8 @@ struct Glm4MoeConfig {
   std::string chatglm_version = "glm4_moe";
   std::string dtype = "bfloat16";  // of the checkpoint's matrices: float32, bfloat16 or float16
 
-  int64_t vocab_size = 151552;  // V
-  int64_t hidden_size = 4096;   // H
+  int64_t vocab_size = 151552;        // V
+  int64_t hidden_size = 4096;         // H
   int64_t intermediate_size = 10944;  // F, inner width of the dense layers' MLP
   int64_t num_hidden_layers = 46;     // L, without the MTP layers
   int64_t num_attention_heads = 96;   // Hq
@@ -71,7 +71,8 @@ struct Glm4MoeConfig {
   int64_t num_nextn_predict_layers = 0;  // MTP layers, stored after layer L-1
 
   // Layer l is MoE when l >= first_k_dense_replace and (l + 1) % interleave_moe_layer_step == 0.
-  // Published models: k = 1 or 3, step 1. Generic configurations: k = 0, step 2 (layers 1, 3, 5...).
+  // Published models: k = 1 or 3, step 1. Generic configurations: k = 0, step 2 (layers 1,
+  // 3, 5...).
   int64_t first_k_dense_replace = 1;
   int64_t interleave_moe_layer_step = 1;
 
@@ -87,8 +88,8 @@ struct Glm4MoeConfig {
   int64_t q_size() const { return num_attention_heads * head_dim; }
   int64_t kv_size() const { return num_key_value_heads * head_dim; }
 
-  // Every range and divisibility rule of the architecture. Throws kInvalidArgument naming the field,
-  // the value found and what is allowed.
+  // Every range and divisibility rule of the architecture. Throws kInvalidArgument naming the
+  // field, the value found and what is allowed.
   void validate() const;
   // Rules that tie the model to a mapping: heads, experts, layers. Throws kInvalidArgument; for
   // experts the message lists the expert-parallel sizes that would do.

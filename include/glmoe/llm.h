@@ -25,31 +25,23 @@ struct KvCacheConfig {
 };
 
 struct LlmOptions {
-  std::string model;      // Hugging Face folder, converted folder or engine
-  std::string tokenizer;  // folder with tokenizer.json; empty: the model's own
+  std::string model;             // Hugging Face folder, converted folder or engine
+  std::string tokenizer;         // folder with tokenizer.json; empty: the model's own
   std::string backend = "auto";  // auto, cpu, cuda
   int64_t tensor_parallel_size = 1;
   int64_t pipeline_parallel_size = 1;
   int64_t expert_parallel_size = 1;
   std::string moe_backend = "AUTO";  // AUTO, CUTLASS, TRTLLM, VANILLA, WIDEEP
-  std::string dtype = "auto";        // computed in: auto (the weights' own), float32, bfloat16, float16
-  std::string load_format = "auto";  // auto, or dummy: random weights of `config`'s shapes
+  std::string dtype = "auto";  // computed in: auto (the weights' own), float32, bfloat16, float16
+  std::string load_format = "auto";     // auto, or dummy: random weights of `config`'s shapes
   std::optional<Glm4MoeConfig> config;  // with load_format dummy
-  int64_t num_threads = 0;       // 0: one a physical core
-  int64_t max_batch_size = 64;   // sequences in one step
-  int64_t max_num_tokens = 2048; // tokens in one step; also the prefill chunk
-  int64_t max_seq_len = 0;       // 0: the model's max_position_embeddings
+  int64_t num_threads = 0;              // 0: one a physical core
+  int64_t max_batch_size = 64;          // sequences in one step
+  int64_t max_num_tokens = 2048;        // tokens in one step; also the prefill chunk
+  int64_t max_seq_len = 0;              // 0: the model's max_position_embeddings
   KvCacheConfig kv_cache;
   bool verify_checksums = true;  // of an engine's blobs, while loading
   uint64_t seed = 0;             // of requests that bring none; 0: from the system
-};
-
-// Options of LLM::render_chat; *_json hold JSON text in OpenAI's form.
-struct ChatOptions {
-  std::string tools_json;  // empty, or a JSON array of tools
-  bool add_generation_prompt = true;
-  std::optional<bool> enable_thinking;  // unset: the template's own default
-  std::string template_kwargs_json;     // empty, or a JSON object of further variables
 };
 
 struct EngineStats {
@@ -117,6 +109,8 @@ class LLM {
   std::vector<std::vector<float>> logits(const std::vector<std::vector<int32_t>>& input_ids);
 
   const Glm4MoeConfig& config() const;
+  std::string weight_dtype() const;   // "bfloat16", ...: of the matrices in memory
+  std::string compute_dtype() const;  // what the forward pass rounds to
   EngineStats stats() const;
   // The resolved configuration, one "name: value" a line: what runs, and why.
   std::string describe() const;

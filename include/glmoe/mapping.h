@@ -28,7 +28,9 @@ struct Mapping {
   Mapping resolved() const;
 
   // The rest is meaningful on a resolved mapping.
-  bool has_separate_ep_groups() const { return world_size == tp_size * pp_size * cp_size * ep_size && ep_size > 1; }
+  bool has_separate_ep_groups() const {
+    return world_size == tp_size * pp_size * cp_size * ep_size && ep_size > 1;
+  }
   int64_t tp_rank() const { return rank % tp_size; }
   int64_t cp_rank() const { return rank % (tp_size * cp_size) / tp_size; }
   int64_t pp_rank() const { return rank / (world_size / pp_size); }

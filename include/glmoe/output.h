@@ -25,8 +25,8 @@ struct CompletionOutput {
   std::string text;
   std::vector<int32_t> token_ids;  // with the stop token, if one ended the answer
   FinishReason finish_reason = FinishReason::kNone;
-  std::string stop_reason;  // the stop string, or the stop token's id in decimal
-  std::string error;        // with kError: what went wrong
+  std::string stop_reason;          // the stop string, or the stop token's id in decimal
+  std::string error;                // with kError: what went wrong
   double cumulative_logprob = 0.0;  // only where logprobs were asked for
   std::vector<PositionLogprobs> logprobs;
 };

@@ -19,12 +19,9 @@ bool is_file(const std::string& path) {
 
 std::string_view model_folder_kind_name(ModelFolderKind kind) {
   switch (kind) {
-    case ModelFolderKind::kHuggingFace:
-      return "Hugging Face folder";
-    case ModelFolderKind::kConverted:
-      return "converted folder";
-    case ModelFolderKind::kEngine:
-      return "engine";
+    case ModelFolderKind::kHuggingFace: return "Hugging Face folder";
+    case ModelFolderKind::kConverted: return "converted folder";
+    case ModelFolderKind::kEngine: return "engine";
   }
   return "?";
 }

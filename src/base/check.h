@@ -1,26 +1,26 @@
-// Invariants: a failed check is our own mistake, thrown as kInternal with both values and the place.
-// Never reachable from user input; user input is answered with fail_argument and its kin.
+// Invariants: a failed check is our own mistake, thrown as kInternal with both values and the
+// place. Never reachable from user input; user input is answered with fail_argument and its kin.
 #pragma once
 
 #include "base/error.h"
 
-#define GLMOE_CHECK(condition, ...)                                                             \
-  do {                                                                                          \
-    if (!(condition)) [[unlikely]] {                                                            \
-      ::glmoe::fail(::glmoe::ErrorCode::kInternal, "{}:{}: check failed: {}{}", __FILE__,       \
-                    __LINE__, #condition, ::glmoe::internal::check_note(__VA_ARGS__));          \
-    }                                                                                           \
+#define GLMOE_CHECK(condition, ...)                                                       \
+  do {                                                                                    \
+    if (!(condition)) [[unlikely]] {                                                      \
+      ::glmoe::fail(::glmoe::ErrorCode::kInternal, "{}:{}: check failed: {}{}", __FILE__, \
+                    __LINE__, #condition, ::glmoe::internal::check_note(__VA_ARGS__));    \
+    }                                                                                     \
   } while (false)
 
-#define GLMOE_CHECK_OP(op, a, b, ...)                                                           \
-  do {                                                                                          \
-    const auto& glmoe_check_a = (a);                                                            \
-    const auto& glmoe_check_b = (b);                                                            \
-    if (!(glmoe_check_a op glmoe_check_b)) [[unlikely]] {                                       \
+#define GLMOE_CHECK_OP(op, a, b, ...)                                                            \
+  do {                                                                                           \
+    const auto& glmoe_check_a = (a);                                                             \
+    const auto& glmoe_check_b = (b);                                                             \
+    if (!(glmoe_check_a op glmoe_check_b)) [[unlikely]] {                                        \
       ::glmoe::fail(::glmoe::ErrorCode::kInternal, "{}:{}: check failed: {} {} {} ({} vs {}){}", \
-                    __FILE__, __LINE__, #a, #op, #b, glmoe_check_a, glmoe_check_b,              \
-                    ::glmoe::internal::check_note(__VA_ARGS__));                                \
-    }                                                                                           \
+                    __FILE__, __LINE__, #a, #op, #b, glmoe_check_a, glmoe_check_b,               \
+                    ::glmoe::internal::check_note(__VA_ARGS__));                                 \
+    }                                                                                            \
   } while (false)
 
 #define GLMOE_CHECK_EQ(a, b, ...) GLMOE_CHECK_OP(==, a, b, __VA_ARGS__)

@@ -138,8 +138,7 @@ void ThreadTeam::barrier() {
     barrier_generation_.fetch_add(1, std::memory_order_release);
     return;
   }
-  spin_until(
-      [&] { return barrier_generation_.load(std::memory_order_acquire) != generation; });
+  spin_until([&] { return barrier_generation_.load(std::memory_order_acquire) != generation; });
 }
 
 }  // namespace glmoe

@@ -36,8 +36,8 @@ class ThreadTeam {
                const_cast<void*>(static_cast<const void*>(&fn)));
   }
 
-  // Calls fn(begin, end, thread_index) for pieces of [0, count) of `grain` (the last may be shorter),
-  // handed out in order as threads become free. Small counts run on the caller alone.
+  // Calls fn(begin, end, thread_index) for pieces of [0, count) of `grain` (the last may be
+  // shorter), handed out in order as threads become free. Small counts run on the caller alone.
   template <class F>
   void parallel_for(int64_t count, int64_t grain, F&& fn) {
     if (count <= 0) return;

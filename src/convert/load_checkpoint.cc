@@ -13,10 +13,8 @@ TensorSource open_checkpoint(const std::string& path) {
   switch (detect_model_folder(path)) {
     case ModelFolderKind::kHuggingFace:
       return resolve_source(std::make_shared<const HfFolder>(path));
-    case ModelFolderKind::kConverted:
-      return open_converted(path);
-    case ModelFolderKind::kEngine:
-      break;
+    case ModelFolderKind::kConverted: return open_converted(path);
+    case ModelFolderKind::kEngine: break;
   }
   return ArtifactReader(path).source();
 }

@@ -34,8 +34,7 @@ BatchInput make_batch(const StepPlan& plan) {
 
 }  // namespace
 
-CpuExecutor::CpuExecutor(const Glm4MoeConfig& config,
-                         std::shared_ptr<const LoadedWeights> weights,
+CpuExecutor::CpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const LoadedWeights> weights,
                          std::shared_ptr<ThreadTeam> team, const CpuExecutorOptions& options)
     : weights_(std::move(weights)),
       team_(std::move(team)),
@@ -61,8 +60,7 @@ StepResult CpuExecutor::execute(const StepPlan& plan) {
   return result;
 }
 
-void CpuExecutor::sample_rows(const StepPlan& plan, const TensorView& logits,
-                              StepResult& result) {
+void CpuExecutor::sample_rows(const StepPlan& plan, const TensorView& logits, StepResult& result) {
   const int64_t vocab_size = logits.shape[1];
   const auto num_sequences = static_cast<int64_t>(plan.sequences.size());
   result.sequences.resize(plan.sequences.size());
@@ -77,8 +75,7 @@ void CpuExecutor::sample_rows(const StepPlan& plan, const TensorView& logits,
   GLMOE_CHECK_EQ(row, logits.shape[0]);
 
   const auto logits_row = [&](int64_t r) {
-    return std::span<float>(logits.as<float>() + r * vocab_size,
-                            static_cast<size_t>(vocab_size));
+    return std::span<float>(logits.as<float>() + r * vocab_size, static_cast<size_t>(vocab_size));
   };
   const auto finish = [&](size_t s) {
     const SequenceStep& sequence = plan.sequences[s];
@@ -87,8 +84,8 @@ void CpuExecutor::sample_rows(const StepPlan& plan, const TensorView& logits,
     if (sequence.prompt_logprobs) {
       // Row i predicts token i + 1 of the chunk; the last row predicts the token to come.
       for (size_t i = 0; i + 1 < sequence.token_ids.size(); ++i) {
-        prompt_logprobs.push_back(
-            sampler_.prompt_logprob(sequence.id, logits_row(next_row++), sequence.token_ids[i + 1]));
+        prompt_logprobs.push_back(sampler_.prompt_logprob(sequence.id, logits_row(next_row++),
+                                                          sequence.token_ids[i + 1]));
       }
       if (!sequence.sample) {
         GLMOE_CHECK(sequence.next_token_id >= 0);

@@ -20,8 +20,7 @@ void Glm4MoeAttention::forward(const OpContext& ctx, const TensorView& x, const 
   const Workspace::Scope scope(*ctx.workspace);
   const int64_t num_tokens = batch.num_tokens();
   const TensorView qkv = scratch_f32(ctx, {num_tokens, weights_.qkv.rows()});
-  const TensorView attended =
-      scratch_f32(ctx, {num_tokens, shape_.num_heads * shape_.head_dim});
+  const TensorView attended = scratch_f32(ctx, {num_tokens, shape_.num_heads * shape_.head_dim});
 
   linear(ctx, x, weights_.qkv, weights_.qkv_bias, qkv);
   rope_and_write_kv(ctx, qkv, shape_, batch.sequences, rope, weights_.q_norm, weights_.k_norm,

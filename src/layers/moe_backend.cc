@@ -13,8 +13,8 @@ struct NamedKind {
   std::string_view name;
 };
 constexpr NamedKind kKinds[] = {
-    {MoeBackendKind::kAuto, "AUTO"},       {MoeBackendKind::kCutlass, "CUTLASS"},
-    {MoeBackendKind::kTrtllm, "TRTLLM"},   {MoeBackendKind::kVanilla, "VANILLA"},
+    {MoeBackendKind::kAuto, "AUTO"},     {MoeBackendKind::kCutlass, "CUTLASS"},
+    {MoeBackendKind::kTrtllm, "TRTLLM"}, {MoeBackendKind::kVanilla, "VANILLA"},
     {MoeBackendKind::kWideep, "WIDEEP"},
 };
 
@@ -71,11 +71,11 @@ BackendVerdict can_implement_on_cpu(MoeBackendKind kind, const Glm4MoeConfig& co
     verdict.reasons.push_back("it runs on an NVIDIA GPU only, and the device is the CPU");
     const QuantMode mode = config.quantization.quant_mode();
     if (!mode.has_fp8_block_scales() && !mode.has_nvfp4()) {
-      verdict.reasons.push_back(fmt::format(
-          "it takes FP8 block scales or NVFP4 weights only, and these are {}",
-          config.quantization.quant_algo == QuantAlgo::kNone
-              ? config.dtype
-              : std::string(quant_algo_name(config.quantization.quant_algo))));
+      verdict.reasons.push_back(
+          fmt::format("it takes FP8 block scales or NVFP4 weights only, and these are {}",
+                      config.quantization.quant_algo == QuantAlgo::kNone
+                          ? config.dtype
+                          : std::string(quant_algo_name(config.quantization.quant_algo))));
     }
   }
   if (kind == MoeBackendKind::kWideep) {
@@ -84,8 +84,7 @@ BackendVerdict can_implement_on_cpu(MoeBackendKind kind, const Glm4MoeConfig& co
   return verdict;
 }
 
-std::unique_ptr<MoeBackend> make_cpu_moe_backend(MoeBackendKind kind,
-                                                 const Glm4MoeConfig& config) {
+std::unique_ptr<MoeBackend> make_cpu_moe_backend(MoeBackendKind kind, const Glm4MoeConfig& config) {
   const BackendVerdict verdict = can_implement_on_cpu(kind, config);
   if (!verdict.ok()) {
     fail(ErrorCode::kUnsupported,

@@ -1,4 +1,5 @@
-// The routed experts behind one interface. Router and shared expert stay outside (layers/moe_block).
+// The routed experts behind one interface. Router and shared expert stay outside
+// (layers/moe_block).
 #pragma once
 
 #include <memory>

@@ -54,8 +54,9 @@ std::vector<int32_t> Engine::prompt_ids(const Request& request) const {
   }
   if (prompt.text.empty()) fail_argument("the prompt is empty: at least one token is wanted");
   if (!tokenizer_) {
-    fail_argument("the prompt is text, but the model came without tokenizer.json: give token ids, "
-                  "or name a folder that has one with --tokenizer");
+    fail_argument(
+        "the prompt is text, but the model came without tokenizer.json: give token ids, "
+        "or name a folder that has one with --tokenizer");
   }
   if (static_cast<int64_t>(prompt.text.size()) > max_seq_len * kMaxBytesPerToken) {
     fail_argument("the prompt has {} bytes, more than {} tokens of context can hold",
@@ -70,9 +71,10 @@ std::shared_ptr<RequestState> Engine::submit(const Request& request) {
   const auto num_prompt = static_cast<int64_t>(ids.size());
   const int64_t room = options_.scheduler.max_seq_len - num_prompt;
   if (room < 1) {
-    fail_argument("the prompt has {} tokens, but the context holds {} and at least one must be "
-                  "left for the answer: shorten the prompt or raise --max_seq_len",
-                  num_prompt, options_.scheduler.max_seq_len);
+    fail_argument(
+        "the prompt has {} tokens, but the context holds {} and at least one must be "
+        "left for the answer: shorten the prompt or raise --max_seq_len",
+        num_prompt, options_.scheduler.max_seq_len);
   }
   uint64_t request_id = 0;
   {
@@ -91,15 +93,16 @@ std::shared_ptr<RequestState> Engine::submit(const Request& request) {
   sequence.prompt_ids = ids;
   const int64_t blocks_wanted = blocks_.blocks_for(num_prompt + 1);
   if (blocks_wanted > options_.num_blocks) {
-    fail_argument("the prompt has {} tokens, but the KV cache holds {}: shorten it, or raise "
-                  "--kv_cache_tokens",
-                  num_prompt, options_.num_blocks * options_.tokens_per_block);
+    fail_argument(
+        "the prompt has {} tokens, but the KV cache holds {}: shorten it, or raise "
+        "--kv_cache_tokens",
+        num_prompt, options_.num_blocks * options_.tokens_per_block);
   }
 
   Submission submission;
   submission.submitted_ms = clock_.now_ms();
-  submission.state = std::make_shared<RequestState>(request_id, request.prompt.text,
-                                                    std::move(ids), sampling.n);
+  submission.state =
+      std::make_shared<RequestState>(request_id, request.prompt.text, std::move(ids), sampling.n);
   for (int64_t i = 0; i < sampling.n; ++i) {
     sequence.sampling.stream = static_cast<uint64_t>(i);
     submission.sequences.push_back(sequence);

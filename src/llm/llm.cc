@@ -1,10 +1,12 @@
 // The composition root: builds every part from the options and connects them.
 #include "glmoe/llm.h"
 
+#include <filesystem>
 #include <random>
 #include <utility>
 
 #include "base/env.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "exec/executor.h"
 #include "llm/engine.h"
@@ -55,8 +57,7 @@ RequestOutput ResponseStream::result() {
     }
     CompletionOutput& answer = output.outputs[index];
     answer.text += delta.text;
-    answer.token_ids.insert(answer.token_ids.end(), delta.token_ids.begin(),
-                            delta.token_ids.end());
+    answer.token_ids.insert(answer.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
     for (PositionLogprobs& position : delta.logprobs) {
       if (!position.empty()) answer.cumulative_logprob += position.front().logprob;
       answer.logprobs.push_back(std::move(position));
@@ -85,19 +86,18 @@ struct LLM::Impl {
 
 LLM::Impl::Impl(LlmOptions opts) : options(std::move(opts)) {
   check_options(options);
-  const int64_t threads =
-      options.num_threads > 0 ? options.num_threads : env::get().num_threads;
+  const int64_t threads = options.num_threads > 0 ? options.num_threads : env::get().num_threads;
   team = std::make_shared<ThreadTeam>(static_cast<int>(threads));
   model = load_model(options, *team);
   const std::string text_folder = options.tokenizer.empty() ? model.folder : options.tokenizer;
-  if (Tokenizer::present_in(text_folder)) {
+  if (!text_folder.empty() && std::filesystem::exists(text_folder + "/tokenizer.json")) {
     tokenizer = std::make_shared<const Tokenizer>(Tokenizer::from_folder(text_folder));
     chat_template = ChatTemplate::from_folder(text_folder);
   } else if (!options.tokenizer.empty()) {
     fail(ErrorCode::kNotFound, "{}: no tokenizer.json in this folder", options.tokenizer);
   }
-  resolved = resolve_config(options, model.config,
-                            model.weights->weights().embedding.codes.dtype, team->size());
+  resolved = resolve_config(options, model.config, model.weights->weights().embedding.codes.dtype,
+                            team->size());
   for (const std::string& note : resolved.notes) log::info("{}", note);
 
   CpuExecutorOptions executor_options{.compute_dtype = resolved.compute_dtype,
@@ -110,16 +110,15 @@ LLM::Impl::Impl(LlmOptions opts) : options(std::move(opts)) {
   const MoeBackend& backend = executor->model().moe_backend();
   backend_description = fmt::format("{} ({})", backend.name(), backend.implementation());
 
-  EngineOptions engine_options{
-      .scheduler = {.max_batch_size = resolved.max_batch_size,
-                    .max_num_tokens = resolved.max_num_tokens,
-                    .max_seq_len = resolved.max_seq_len},
-      .num_blocks = resolved.num_kv_blocks,
-      .tokens_per_block = resolved.tokens_per_block,
-      .vocab_size = model.config.vocab_size,
-      .sampling_defaults = model.sampling_defaults,
-      .eos_token_ids = model.config.eos_token_ids,
-      .seed = options.seed != 0 ? options.seed : std::random_device{}()};
+  EngineOptions engine_options{.scheduler = {.max_batch_size = resolved.max_batch_size,
+                                             .max_num_tokens = resolved.max_num_tokens,
+                                             .max_seq_len = resolved.max_seq_len},
+                               .num_blocks = resolved.num_kv_blocks,
+                               .tokens_per_block = resolved.tokens_per_block,
+                               .vocab_size = model.config.vocab_size,
+                               .sampling_defaults = model.sampling_defaults,
+                               .eos_token_ids = model.config.eos_token_ids,
+                               .seed = options.seed != 0 ? options.seed : std::random_device{}()};
   engine = std::make_shared<Engine>(engine_options, std::move(executor), tokenizer);
 }
 
@@ -200,8 +199,7 @@ std::vector<std::vector<float>> LLM::logits(const std::vector<std::vector<int32_
   for (const std::vector<int32_t>& row : input_ids) {
     const auto length = static_cast<int64_t>(row.size());
     if (length == 0 || length > impl_->resolved.max_seq_len) {
-      fail_argument("a row of {} tokens: 1 to {} were wanted", length,
-                    impl_->resolved.max_seq_len);
+      fail_argument("a row of {} tokens: 1 to {} were wanted", length, impl_->resolved.max_seq_len);
     }
     for (const int32_t id : row) {
       if (id < 0 || id >= config.vocab_size) {
@@ -222,6 +220,14 @@ std::vector<std::vector<float>> LLM::logits(const std::vector<std::vector<int32_
 
 const Glm4MoeConfig& LLM::config() const { return impl_->model.config; }
 
+std::string LLM::weight_dtype() const {
+  return std::string(dtype_long_name(impl_->resolved.weight_dtype));
+}
+
+std::string LLM::compute_dtype() const {
+  return std::string(dtype_long_name(impl_->resolved.compute_dtype));
+}
+
 EngineStats LLM::stats() const { return impl_->engine->stats(); }
 
 std::string LLM::describe() const {
@@ -234,9 +240,9 @@ std::string LLM::describe() const {
       "kv_cache: {} blocks of {} tokens\n",
       impl_->model.folder.empty() ? "dummy" : impl_->model.folder, impl_->model.source_kind,
       impl_->model.load_ms, resolved.num_threads, dtype_long_name(resolved.weight_dtype),
-      dtype_long_name(resolved.compute_dtype), impl_->backend_description,
-      resolved.max_batch_size, resolved.max_num_tokens, resolved.max_seq_len,
-      resolved.num_kv_blocks, resolved.tokens_per_block);
+      dtype_long_name(resolved.compute_dtype), impl_->backend_description, resolved.max_batch_size,
+      resolved.max_num_tokens, resolved.max_seq_len, resolved.num_kv_blocks,
+      resolved.tokens_per_block);
   for (const std::string& note : resolved.notes) text += "note: " + note + "\n";
   return text;
 }

@@ -37,8 +37,7 @@ int64_t resolve_kv_tokens(const LlmOptions& options, const ResolvedConfig& resol
       fail(ErrorCode::kOutOfMemory,
            "a KV cache of {} tokens takes {} MiB and {} MiB of memory are available: at most {} "
            "tokens fit",
-           options.kv_cache.max_tokens, wanted >> 20, available >> 20,
-           available / bytes_per_token);
+           options.kv_cache.max_tokens, wanted >> 20, available >> 20, available / bytes_per_token);
     }
     return options.kv_cache.max_tokens;
   }
@@ -126,14 +125,15 @@ ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& mo
   resolved.num_kv_blocks = std::max<int64_t>(1, kv_tokens / resolved.tokens_per_block);
   const int64_t cache_tokens = resolved.num_kv_blocks * resolved.tokens_per_block;
   if (cache_tokens < resolved.max_seq_len) {
-    resolved.notes.push_back(fmt::format(
-        "max_seq_len lowered from {} to {}: the KV cache holds no more", resolved.max_seq_len,
-        cache_tokens));
+    resolved.notes.push_back(
+        fmt::format("max_seq_len lowered from {} to {}: the KV cache holds no more",
+                    resolved.max_seq_len, cache_tokens));
     resolved.max_seq_len = cache_tokens;
   }
   if (resolved.moe_backend == MoeBackendKind::kCutlass) {
-    resolved.notes.push_back("moe_backend CUTLASS on the CPU: the grouped products run on the "
-                             "CPU's SIMD kernels");
+    resolved.notes.push_back(
+        "moe_backend CUTLASS on the CPU: the grouped products run on the "
+        "CPU's SIMD kernels");
   }
   return resolved;
 }

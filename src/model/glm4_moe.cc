@@ -77,8 +77,7 @@ Glm4MoeModel::Glm4MoeModel(const Glm4MoeConfig& config, const Glm4MoeWeights& we
   }
 }
 
-TensorView Glm4MoeModel::forward(const OpContext& ctx, const BatchInput& batch,
-                                 const KvPool& kv) {
+TensorView Glm4MoeModel::forward(const OpContext& ctx, const BatchInput& batch, const KvPool& kv) {
   const Shape all_rows{batch.num_tokens(), config_.hidden_size};
   TensorView residual = scratch_f32(ctx, all_rows);
   TensorView delta = scratch_f32(ctx, all_rows);
@@ -96,8 +95,8 @@ TensorView Glm4MoeModel::forward(const OpContext& ctx, const BatchInput& batch,
     if (probe_) probe_(static_cast<int64_t>(l), delta);
   }
   const TensorView hidden = scratch_f32(ctx, residual.shape);
-  add_rms_norm(ctx, residual, delta, weights_.final_norm,
-               static_cast<float>(config_.rms_norm_eps), hidden);
+  add_rms_norm(ctx, residual, delta, weights_.final_norm, static_cast<float>(config_.rms_norm_eps),
+               hidden);
   if (probe_) probe_(static_cast<int64_t>(layers_.size()), hidden);
   return hidden;
 }

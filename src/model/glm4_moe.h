@@ -33,9 +33,8 @@ class Glm4MoeDecoderLayer {
 
   // Both: residual [T, H] F32, in and out; delta [T, H] is what the block before computed, not yet
   // added to residual (sum and norm are one pass over memory); on return it is this block's output.
-  void attend(const OpContext& ctx, const TensorView& residual, const TensorView& delta,
-              bool first, const BatchInput& batch, const RopeTable& rope,
-              const KvLayerView& kv) const;
+  void attend(const OpContext& ctx, const TensorView& residual, const TensorView& delta, bool first,
+              const BatchInput& batch, const RopeTable& rope, const KvLayerView& kv) const;
   void feed_forward(const OpContext& ctx, const TensorView& residual, const TensorView& delta,
                     std::span<uint64_t> expert_counts) const;
 

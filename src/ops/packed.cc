@@ -8,12 +8,9 @@ WeightType weight_type(const char* op, const char* name, const QuantView& weight
   GLMOE_CHECK(weight.format == QuantFormat::kPlain, "{}: {}: only plain weights", op, name);
   GLMOE_CHECK(!weight.empty(), "{}: {} has no memory", op, name);
   switch (weight.codes.dtype) {
-    case DType::kF32:
-      return WeightType::kF32;
-    case DType::kBF16:
-      return WeightType::kBF16;
-    case DType::kF16:
-      return WeightType::kF16;
+    case DType::kF32: return WeightType::kF32;
+    case DType::kBF16: return WeightType::kBF16;
+    case DType::kF16: return WeightType::kF16;
     default:
       fail(ErrorCode::kInternal, "{}: type of {}: wanted F32, BF16 or F16, found {}", op, name,
            dtype_name(weight.codes.dtype));

@@ -20,9 +20,10 @@ PackedTokens allocate_packed(const OpContext& ctx, int64_t rows, int64_t k);
 PackedTokens pack(const OpContext& ctx, const MatmulKernels& kernels, WeightType type,
                   const float* x, int64_t rows, int64_t k);
 
-// A list of `num_groups` equal groups of `rows` rows, cut into pieces of whole `align`s that are
-// large first and small last: little is paid for starting a piece, and the threads still end
-// together. Below `kSerialWork` multiplications the caller does everything.
+// A list of `num_groups` equal groups of `rows` rows, cut into pieces of one size (a group's last
+// may be smaller) in whole `align`s: four a thread or more, so that little is paid for starting a
+// piece and the threads still end together. Below `kSerialWork` multiplications the caller does
+// everything.
 struct PieceList {
   int64_t num_groups = 1;
   int64_t rows = 0;
@@ -37,7 +38,7 @@ template <class F>
 void for_pieces(ThreadTeam& team, const PieceList& list, F&& fn) {
   const int64_t total = list.num_groups * list.rows;
   const bool serial = team.size() == 1 || total * list.work_per_row < kSerialWork;
-  // Half of a thread's even share at most, so that there is something to balance with.
+  // A quarter of a thread's even share, so that there is something to balance with.
   const int64_t share = serial ? list.rows : total / (int64_t{4} * team.size());
   int64_t piece = (share + list.align - 1) / list.align * list.align;
   piece = piece < list.align ? list.align : piece > kMaxMatmulRows ? kMaxMatmulRows : piece;

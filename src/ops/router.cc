@@ -11,18 +11,13 @@ using ops_internal::check_matrix;
 
 kernels::RouterMode kernel_mode(ExpertScaleNormalizationMode mode) {
   switch (mode) {
-    case ExpertScaleNormalizationMode::kNone:
-      return kernels::RouterMode::kNone;
-    case ExpertScaleNormalizationMode::kRenormalize:
-      return kernels::RouterMode::kRenormalize;
-    case ExpertScaleNormalizationMode::kSparseMixer:
-      return kernels::RouterMode::kSparseMixer;
-    case ExpertScaleNormalizationMode::kDeviceLimited:
-      return kernels::RouterMode::kDeviceLimited;
+    case ExpertScaleNormalizationMode::kNone: return kernels::RouterMode::kNone;
+    case ExpertScaleNormalizationMode::kRenormalize: return kernels::RouterMode::kRenormalize;
+    case ExpertScaleNormalizationMode::kSparseMixer: return kernels::RouterMode::kSparseMixer;
+    case ExpertScaleNormalizationMode::kDeviceLimited: return kernels::RouterMode::kDeviceLimited;
     case ExpertScaleNormalizationMode::kDeviceLimitedRenorm:
       return kernels::RouterMode::kDeviceLimitedRenorm;
-    case ExpertScaleNormalizationMode::kSigmoidBiasRenorm:
-      return kernels::RouterMode::kSigmoidBias;
+    case ExpertScaleNormalizationMode::kSigmoidBiasRenorm: return kernels::RouterMode::kSigmoidBias;
   }
   GLMOE_CHECK(false, "select_experts: unknown mode {}", static_cast<int>(mode));
   return {};

@@ -10,10 +10,10 @@ namespace glmoe {
 
 // One block of one layer is K [Hkv, P, D] followed by V [Hkv, P, D].
 struct KvGeometry {
-  int64_t num_layers = 0;        // L of this rank (MTP layers not counted)
-  int64_t num_kv_heads = 0;      // Hkv of this rank
-  int64_t head_dim = 0;          // D
-  int64_t tokens_per_block = 16; // P
+  int64_t num_layers = 0;         // L of this rank (MTP layers not counted)
+  int64_t num_kv_heads = 0;       // Hkv of this rank
+  int64_t head_dim = 0;           // D
+  int64_t tokens_per_block = 16;  // P
   DType dtype = DType::kBF16;
 
   int64_t block_elements() const { return 2 * num_kv_heads * tokens_per_block * head_dim; }

@@ -27,26 +27,16 @@ constexpr AlgoName kAlgoNames[] = {
 uint32_t weight_flags(QuantAlgo algo) {
   using M = QuantMode;
   switch (algo) {
-    case QuantAlgo::kNone:
-      return 0;
-    case QuantAlgo::kFp8:
-      return M::kFp8Qdq;
-    case QuantAlgo::kFp8PerChannelPerToken:
-      return M::kFp8Rowwise | M::kPerChannel | M::kPerToken;
-    case QuantAlgo::kFp8BlockScales:
-      return M::kFp8BlockScales;
-    case QuantAlgo::kInt8:
-      return M::kInt8Weights | M::kActivations | M::kPerChannel | M::kPerToken;
-    case QuantAlgo::kW8A16:
-      return M::kInt8Weights;
-    case QuantAlgo::kW4A16:
-      return M::kInt4Weights | M::kPerGroup;
-    case QuantAlgo::kW4A16Awq:
-      return M::kInt4Weights | M::kPerGroup;
-    case QuantAlgo::kW4A16Gptq:
-      return M::kInt4Weights | M::kPerGroup;
-    case QuantAlgo::kNvfp4:
-      return M::kNvfp4;
+    case QuantAlgo::kNone: return 0;
+    case QuantAlgo::kFp8: return M::kFp8Qdq;
+    case QuantAlgo::kFp8PerChannelPerToken: return M::kFp8Rowwise | M::kPerChannel | M::kPerToken;
+    case QuantAlgo::kFp8BlockScales: return M::kFp8BlockScales;
+    case QuantAlgo::kInt8: return M::kInt8Weights | M::kActivations | M::kPerChannel | M::kPerToken;
+    case QuantAlgo::kW8A16: return M::kInt8Weights;
+    case QuantAlgo::kW4A16: return M::kInt4Weights | M::kPerGroup;
+    case QuantAlgo::kW4A16Awq: return M::kInt4Weights | M::kPerGroup;
+    case QuantAlgo::kW4A16Gptq: return M::kInt4Weights | M::kPerGroup;
+    case QuantAlgo::kNvfp4: return M::kNvfp4;
   }
   GLMOE_CHECK(false, "QuantAlgo {}", static_cast<int>(algo));
   return 0;

@@ -71,20 +71,15 @@ class Slicer {
     const Shape& full = tensor_.shape;
     const int64_t tp = mapping_.tp_size;
     switch (tensor_.shard) {
-      case ShardRule::kReplicated:
-        return full;
-      case ShardRule::kVocabRows:
-        return {divide_up(full[0], tp), full[1]};
+      case ShardRule::kReplicated: return full;
+      case ShardRule::kVocabRows: return {divide_up(full[0], tp), full[1]};
       case ShardRule::kQkvRows: {
         const int64_t rows = (q_heads().size + 2 * kv_heads().size) * config_.head_dim;
         return full.rank() == 1 ? Shape{rows} : Shape{rows, full[1]};
       }
-      case ShardRule::kHeadCols:
-        return {full[0], q_heads().size * config_.head_dim};
-      case ShardRule::kGateUpRows:
-        return {2 * divide_up(full[0] / 2, tp), full[1]};
-      case ShardRule::kWidthCols:
-        return {full[0], divide_up(full[1], tp)};
+      case ShardRule::kHeadCols: return {full[0], q_heads().size * config_.head_dim};
+      case ShardRule::kGateUpRows: return {2 * divide_up(full[0] / 2, tp), full[1]};
+      case ShardRule::kWidthCols: return {full[0], divide_up(full[1], tp)};
       case ShardRule::kExpertsGateUp:
         return {experts().size, 2 * divide_up(full[1] / 2, mapping_.moe_tp_size), full[2]};
       case ShardRule::kExpertsDown:
@@ -99,32 +94,22 @@ class Slicer {
     const int64_t tp = mapping_.tp_size, rank = mapping_.tp_rank();
     cols_ = full.rank() == 1 ? 1 : full[full.rank() - 1];
     switch (tensor_.shard) {
-      case ShardRule::kReplicated:
-        rows(0, 0, 0, 0, full[0]);
-        break;
+      case ShardRule::kReplicated: rows(0, 0, 0, 0, full[0]); break;
       case ShardRule::kVocabRows: {
         const Span part = part_of(full[0], tp, rank);
         rows(0, 0, part.begin, 0, part.size);
         break;
       }
-      case ShardRule::kQkvRows:
-        qkv();
-        break;
+      case ShardRule::kQkvRows: qkv(); break;
       case ShardRule::kHeadCols: {
         const int64_t head = config_.head_dim;
         columns(0, 0, full[0], {q_heads().begin * head, q_heads().size * head});
         break;
       }
-      case ShardRule::kGateUpRows:
-        gate_up(0, 0, full[0] / 2, tp, rank);
-        break;
-      case ShardRule::kWidthCols:
-        columns(0, 0, full[0], part_of(full[1], tp, rank));
-        break;
+      case ShardRule::kGateUpRows: gate_up(0, 0, full[0] / 2, tp, rank); break;
+      case ShardRule::kWidthCols: columns(0, 0, full[0], part_of(full[1], tp, rank)); break;
       case ShardRule::kExpertsGateUp:
-      case ShardRule::kExpertsDown:
-        each_expert();
-        break;
+      case ShardRule::kExpertsDown: each_expert(); break;
     }
     return std::move(slices_);
   }

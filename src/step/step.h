@@ -46,8 +46,8 @@ struct SequenceStep {
   std::vector<int32_t> token_ids;
   int64_t start_position = 0;
   std::vector<int32_t> block_table;
-  bool sample = false;          // the last token's logits yield the next token
-  bool prompt_logprobs = false; // every token's logits are wanted
+  bool sample = false;           // the last token's logits yield the next token
+  bool prompt_logprobs = false;  // every token's logits are wanted
   // With prompt_logprobs and without sample: the prompt token that follows this chunk.
   int32_t next_token_id = -1;
 };
@@ -67,7 +67,7 @@ struct SequenceResult {
   int32_t token_id = 0;
   PositionLogprobs logprobs;                      // of token_id, where asked for
   std::vector<PositionLogprobs> prompt_logprobs;  // entry i: of prompt token start_position+i+1
-  std::string error;                              // not empty: this sequence failed (for example NaN logits)
+  std::string error;  // not empty: this sequence failed (for example NaN logits)
 };
 
 struct StepResult {

@@ -14,14 +14,22 @@ struct DTypeInfo {
 };
 
 constexpr DTypeInfo kInfo[] = {
-    {DType::kF64, 8, "F64", "float64"},          {DType::kF32, 4, "F32", "float32"},
-    {DType::kF16, 2, "F16", "float16"},          {DType::kBF16, 2, "BF16", "bfloat16"},
-    {DType::kF8E4M3, 1, "F8_E4M3", "float8_e4m3fn"}, {DType::kF8E5M2, 1, "F8_E5M2", "float8_e5m2"},
-    {DType::kF8E8M0, 1, "F8_E8M0", "float8_e8m0"}, {DType::kI64, 8, "I64", "int64"},
-    {DType::kI32, 4, "I32", "int32"},            {DType::kI16, 2, "I16", "int16"},
-    {DType::kI8, 1, "I8", "int8"},               {DType::kU64, 8, "U64", "uint64"},
-    {DType::kU32, 4, "U32", "uint32"},           {DType::kU16, 2, "U16", "uint16"},
-    {DType::kU8, 1, "U8", "uint8"},              {DType::kBool, 1, "BOOL", "bool"},
+    {DType::kF64, 8, "F64", "float64"},
+    {DType::kF32, 4, "F32", "float32"},
+    {DType::kF16, 2, "F16", "float16"},
+    {DType::kBF16, 2, "BF16", "bfloat16"},
+    {DType::kF8E4M3, 1, "F8_E4M3", "float8_e4m3fn"},
+    {DType::kF8E5M2, 1, "F8_E5M2", "float8_e5m2"},
+    {DType::kF8E8M0, 1, "F8_E8M0", "float8_e8m0"},
+    {DType::kI64, 8, "I64", "int64"},
+    {DType::kI32, 4, "I32", "int32"},
+    {DType::kI16, 2, "I16", "int16"},
+    {DType::kI8, 1, "I8", "int8"},
+    {DType::kU64, 8, "U64", "uint64"},
+    {DType::kU32, 4, "U32", "uint32"},
+    {DType::kU16, 2, "U16", "uint16"},
+    {DType::kU8, 1, "U8", "uint8"},
+    {DType::kBool, 1, "BOOL", "bool"},
 };
 
 const DTypeInfo& info(DType dtype) {
@@ -61,7 +69,7 @@ uint16_t f32_to_f16(float value) {
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return sign | 0x7e00u;
   if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // at least 65520: rounds to infinity
-  if (magnitude < 0x38800000u) {  // below 2^-14: subnormal, in units of 2^-24
+  if (magnitude < 0x38800000u) {                        // below 2^-14: subnormal, in units of 2^-24
     const float scaled = std::bit_cast<float>(magnitude) + 0.5f;  // 0.5f has ulp 2^-24
     return sign | static_cast<uint16_t>(std::bit_cast<uint32_t>(scaled) - 0x3f000000u);
   }
@@ -71,7 +79,8 @@ uint16_t f32_to_f16(float value) {
 
 void convert_elements(const void* source, DType from, void* target, DType to, size_t count) {
   if (from == to) {
-    std::memcpy(target, source, count * dtype_size(from));
+    // memcpy may not be given null pointers, even for nothing.
+    if (count > 0) std::memcpy(target, source, count * dtype_size(from));
     return;
   }
   const auto convert = [&](auto load, auto store) {
@@ -82,7 +91,8 @@ void convert_elements(const void* source, DType from, void* target, DType to, si
     const auto* f32 = static_cast<const float*>(source);
     const auto* u16 = static_cast<const uint16_t*>(source);
     switch (from) {
-      case DType::kF64: return convert([f64](size_t i) { return static_cast<float>(f64[i]); }, store);
+      case DType::kF64:
+        return convert([f64](size_t i) { return static_cast<float>(f64[i]); }, store);
       case DType::kF32: return convert([f32](size_t i) { return f32[i]; }, store);
       case DType::kF16: return convert([u16](size_t i) { return f16_to_f32(u16[i]); }, store);
       case DType::kBF16: return convert([u16](size_t i) { return bf16_to_f32(u16[i]); }, store);

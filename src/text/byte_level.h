@@ -12,8 +12,8 @@ namespace glmoe {
 class ByteAlphabet {
  public:
   ByteAlphabet();
-  // The bytes that `token` (its spelling in tokenizer.json, well-formed UTF-8) stands for, appended;
-  // false, with `out` as it was, where a character is outside the alphabet.
+  // The bytes that `token` (its spelling in tokenizer.json, well-formed UTF-8) stands for,
+  // appended; false, with `out` as it was, where a character is outside the alphabet.
   bool append_bytes(std::string_view token, std::string& out) const;
   // The spelling of `bytes` in tokenizer.json.
   std::string spelling(std::string_view bytes) const;

@@ -43,6 +43,13 @@ std::string translate(std::string_view pattern, const std::string& what) {
       } else {
         out += c;
         out += next;
+        // The braces of \p{L} and \x{41} are no interval.
+        if (letter && pattern.substr(i + 1, 1) == "{") {
+          const size_t end = pattern.find('}', i);
+          if (end == std::string_view::npos) refuse(pattern.substr(i - 1));
+          out += pattern.substr(i + 1, end - i);
+          i = end;
+        }
       }
       continue;
     }
@@ -81,9 +88,9 @@ std::unique_ptr<pcre2_code, FreeCode> compile(std::string_view pattern, uint32_t
   pcre2_set_parens_nest_limit(context.get(), 64);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  std::unique_ptr<pcre2_code, FreeCode> code(pcre2_compile(
-      reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | options, &error, &offset, context.get()));
+  std::unique_ptr<pcre2_code, FreeCode> code(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                    PCRE2_UTF | options, &error, &offset, context.get()));
   if (code == nullptr) {
     PCRE2_UCHAR message[256] = {};
     pcre2_get_error_message(error, message, sizeof(message));
@@ -132,7 +139,8 @@ struct Regex::Impl {
 
 Regex::Regex(std::string_view pattern, std::string what) : impl_(std::make_unique<Impl>()) {
   impl_->what = std::move(what);
-  impl_->code = compile(translate(pattern, impl_->what), 0, impl_->what);
+  impl_->code =
+      compile(translate(pattern, impl_->what), PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, impl_->what);
 }
 
 Regex Regex::literal(std::string_view text, std::string what) {

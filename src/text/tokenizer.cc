@@ -134,9 +134,7 @@ std::optional<int32_t> Tokenizer::token_id(std::string_view text) const {
   return impl_->parts.bpe.find(text);
 }
 
-bool Tokenizer::has_token(int32_t id) const {
-  return impl_->parts.bpe.has(id) || is_added(id);
-}
+bool Tokenizer::has_token(int32_t id) const { return impl_->parts.bpe.has(id) || is_added(id); }
 
 bool Tokenizer::is_special(int32_t id) const {
   const AddedToken* token = impl_->parts.added.find(id);

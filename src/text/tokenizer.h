@@ -41,7 +41,8 @@ class Tokenizer {
   // The raw bytes that one token decodes to (perhaps part of a character); empty for an id without
   // a token. The view lives as long as the tokenizer.
   std::string_view token_bytes(int32_t id) const;
-  // Id of the added token with this content, else of the vocabulary's token for exactly these bytes.
+  // Id of the added token with this content, else of the vocabulary's token for exactly these
+  // bytes.
   std::optional<int32_t> token_id(std::string_view text) const;
   bool has_token(int32_t id) const;
   // Added tokens that are flagged special (<|user|> is; in published models <think> is not).

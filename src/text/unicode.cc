@@ -70,9 +70,9 @@ bool in_ranges(const CodePointRange* ranges, size_t count, uint32_t code_point) 
 
 std::optional<uint32_t> map_case(const CaseRun* runs, size_t count, uint32_t code_point) {
   // Runs of stride 2 may interleave with others, so the last few that begin at or before are asked.
-  const auto* it = std::upper_bound(
-      runs, runs + count, code_point,
-      [](uint32_t value, const CaseRun& run) { return value < run.first; });
+  const auto* it =
+      std::upper_bound(runs, runs + count, code_point,
+                       [](uint32_t value, const CaseRun& run) { return value < run.first; });
   for (int tries = 0; it != runs && tries < 4; ++tries) {
     --it;
     if (code_point <= it->last && (code_point - it->first) % it->stride == 0) {

@@ -1,4 +1,5 @@
-// The model's weights as the forward pass reads them: typed views into memory that LoadedWeights owns.
+// The model's weights as the forward pass reads them: typed views into memory that LoadedWeights
+// owns.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +42,8 @@ struct MtpWeights {
   std::span<const float> enorm, hnorm;  // [H]
   QuantView eh_proj;                    // [H, 2H]: columns 0..H-1 embedding, H..2H-1 hidden state
   LayerWeights layer;
-  std::span<const float> final_norm;    // [H]
-  QuantView embedding, head;            // [V, H]; the trunk's own where the checkpoint has no copy
+  std::span<const float> final_norm;  // [H]
+  QuantView embedding, head;          // [V, H]; the trunk's own where the checkpoint has no copy
 };
 
 struct Glm4MoeWeights {

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "support/safetensors_bytes.h"
 #include "glmoe/error.h"
+#include "support/safetensors_bytes.h"
 #include "support/temp_folder.h"
 
 namespace glmoe {

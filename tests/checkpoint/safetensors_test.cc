@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 
-#include "support/safetensors_bytes.h"
 #include "glmoe/error.h"
+#include "support/safetensors_bytes.h"
 #include "support/temp_folder.h"
 
 namespace glmoe {

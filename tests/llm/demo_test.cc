@@ -1,4 +1,5 @@
 // The demo model answers as Hugging Face's transformers did, tool call and second turn included.
+// Mirrors: no one file, because it drives the whole engine through the public API.
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -77,8 +78,8 @@ TEST(DemoModel, AnswersEveryCaseAsHuggingFaceInOneBatch) {
     EXPECT_EQ(answer.token_ids, cases[i].greedy_ids) << cases[i].prompt;
     // The reference text holds the end token's own text; ours ends before it.
     EXPECT_EQ(llm.detokenize(answer.token_ids), cases[i].greedy_text);
-    EXPECT_EQ(answer.finish_reason, cases[i].greedy_ids.size() < 96 ? FinishReason::kStop
-                                                                   : FinishReason::kLength);
+    EXPECT_EQ(answer.finish_reason,
+              cases[i].greedy_ids.size() < 96 ? FinishReason::kStop : FinishReason::kLength);
     EXPECT_TRUE(cases[i].greedy_text.starts_with(answer.text));
   }
 }

@@ -1,4 +1,5 @@
 // Generation through the public API: streams, stopping, sampling options, cancellation, refusals.
+// Mirrors: no one file, because it drives the whole engine through the public API.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -218,9 +219,8 @@ TEST_F(Generate, ManyThreadsMaySubmitAtOnce) {
   std::vector<std::thread> threads;
   std::vector<std::string> texts(8);
   for (size_t i = 0; i < texts.size(); ++i) {
-    threads.emplace_back([&, i] {
-      texts[i] = llm_->generate(ask("Define happiness."), greedy()).outputs[0].text;
-    });
+    threads.emplace_back(
+        [&, i] { texts[i] = llm_->generate(ask("Define happiness."), greedy()).outputs[0].text; });
   }
   for (std::thread& thread : threads) thread.join();
   for (const std::string& text : texts) EXPECT_EQ(text, wanted);

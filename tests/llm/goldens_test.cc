@@ -1,4 +1,5 @@
 // Numerics against Hugging Face: logits and greedy tokens of the six tiny models.
+// Mirrors: no one file, because it drives the whole engine through the public API.
 #include <gtest/gtest.h>
 
 #include "glmoe/llm.h"

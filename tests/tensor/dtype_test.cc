@@ -110,6 +110,11 @@ TEST(DType, ConvertsArraysBetweenFloatTypes) {
   EXPECT_THROW(convert_elements(f32.data(), DType::kI8, copy.data(), DType::kF32, 5), Error);
 }
 
+TEST(DType, ConvertsNothingFromAndToNullPointers) {
+  EXPECT_NO_THROW(convert_elements(nullptr, DType::kF32, nullptr, DType::kF32, 0));
+  EXPECT_NO_THROW(convert_elements(nullptr, DType::kF32, nullptr, DType::kBF16, 0));
+}
+
 TEST(DType, NamesAndSizesAgree) {
   for (int i = 0; i <= static_cast<int>(DType::kBool); ++i) {
     const auto dtype = static_cast<DType>(i);

@@ -18,8 +18,7 @@ bool machine_has(CpuTarget target) {
 #if HWY_ARCH_X86
   // Asked of the compiler's run-time library: Highway's answer changes once targets are disabled.
   switch (target) {
-    case CpuTarget::kBaseline:
-      return true;
+    case CpuTarget::kBaseline: return true;
     case CpuTarget::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
              __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
@@ -76,14 +75,10 @@ CpuTarget cpu_target() {
 
 const char* cpu_target_name(CpuTarget target) {
   switch (target) {
-    case CpuTarget::kBaseline:
-      return "baseline";
-    case CpuTarget::kAvx2:
-      return "avx2";
-    case CpuTarget::kAvx512:
-      return "avx512";
-    case CpuTarget::kAvx512Bf16:
-      return "avx512bf16";
+    case CpuTarget::kBaseline: return "baseline";
+    case CpuTarget::kAvx2: return "avx2";
+    case CpuTarget::kAvx512: return "avx512";
+    case CpuTarget::kAvx512Bf16: return "avx512bf16";
   }
   return "unknown";
 }

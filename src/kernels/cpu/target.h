@@ -10,8 +10,9 @@ namespace glmoe {
 // kBaseline is SSE4 where the machine has it, else plain C++.
 enum class CpuTarget : uint8_t { kBaseline, kAvx2, kAvx512, kAvx512Bf16 };
 
-// The target in use. Throws kInvalidArgument where GLMOE_CPU_TARGET names no target; a target
-// that the machine lacks gives the best one below it, with a warning.
+// The target in use; cheap after the first call. Whatever dispatches through Highway calls it
+// first. Throws kInvalidArgument where GLMOE_CPU_TARGET names no target; a target that the machine
+// lacks gives the best one below it, with a warning.
 CpuTarget cpu_target();
 // "baseline", "avx2", "avx512" or "avx512bf16".
 const char* cpu_target_name(CpuTarget target);

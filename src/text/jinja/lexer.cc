@@ -52,9 +52,9 @@ class Lexer {
     return position_ + ahead < source_.size() ? source_[position_ + ahead] : '\0';
   }
   void advance(size_t count) {
-    line_ += static_cast<int>(std::count(source_.begin() + static_cast<ptrdiff_t>(position_),
-                                         source_.begin() + static_cast<ptrdiff_t>(position_ + count),
-                                         '\n'));
+    line_ += static_cast<int>(
+        std::count(source_.begin() + static_cast<ptrdiff_t>(position_),
+                   source_.begin() + static_cast<ptrdiff_t>(position_ + count), '\n'));
     position_ += count;
   }
   void add(TokenKind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
@@ -70,8 +70,8 @@ class Lexer {
   // Position of the next {{, {% or {#.
   size_t find_tag() const {
     for (size_t i = position_; (i = source_.find('{', i)) != std::string_view::npos; ++i) {
-      if (i + 1 < source_.size() && std::string_view("{%#").find(source_[i + 1]) !=
-                                        std::string_view::npos) {
+      if (i + 1 < source_.size() &&
+          std::string_view("{%#").find(source_[i + 1]) != std::string_view::npos) {
         return i;
       }
     }
@@ -159,12 +159,13 @@ class Lexer {
     for (size_t search = position_;;) {
       const size_t tag = source_.find("{%", search);
       if (tag == std::string_view::npos) error("{{% raw %}} is not closed with {{% endraw %}}");
-      position_ = tag + 2;
+      advance(tag + 2 - position_);  // keyword_tag passes over no brace, so never beyond the tag
       const char open_sign = peek();
-      if (open_sign == '-' || open_sign == '+') ++position_;
+      if (open_sign == '-' || open_sign == '+') advance(1);
       char close_sign = '\0';
       if (keyword_tag("endraw", close_sign)) {
-        const auto text = strip_before(source_.substr(text_begin, tag - text_begin), open_sign, false);
+        const auto text =
+            strip_before(source_.substr(text_begin, tag - text_begin), open_sign, false);
         if (!text.empty()) add(TokenKind::kText, std::string(text));
         after_tag(close_sign, true);
         return true;
@@ -301,8 +302,8 @@ class Lexer {
     uint32_t value = 0;
     for (size_t k = 0; k < count; ++k) {
       const char c = k < digits.size() ? digits[k] : '\0';
-      const size_t v = std::string_view("0123456789abcdef").find(
-          static_cast<char>(is_digit(c) ? c : c | 0x20));
+      const size_t v =
+          std::string_view("0123456789abcdef").find(static_cast<char>(is_digit(c) ? c : c | 0x20));
       if (c == '\0' || v == std::string_view::npos) {
         error("an escape in a string needs {} hexadecimal digits", count);
       }

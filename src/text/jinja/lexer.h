@@ -7,8 +7,19 @@
 
 namespace glmoe::jinja {
 
-enum class TokenKind { kText, kPrintBegin, kPrintEnd, kBlockBegin, kBlockEnd, kName, kString,
-                       kInteger, kFloat, kOperator, kEnd };
+enum class TokenKind {
+  kText,
+  kPrintBegin,
+  kPrintEnd,
+  kBlockBegin,
+  kBlockEnd,
+  kName,
+  kString,
+  kInteger,
+  kFloat,
+  kOperator,
+  kEnd
+};
 
 struct Token {
   TokenKind kind = TokenKind::kEnd;

@@ -23,11 +23,11 @@ bool numbers_equal(const Value& a, const Value& b) {
   return a.as_double() == b.as_double();
 }
 
-bool dicts_equal(const Dict& a, const Dict& b, int depth) {
+bool dicts_equal(const Dict& a, const Dict& b, size_t& work, int depth) {
   if (a.entries().size() != b.entries().size()) return false;
   for (const auto& entry : a.entries()) {
     const Value* other = b.find(entry.key);
-    if (other == nullptr || !equals(entry.value, *other, depth + 1)) return false;
+    if (other == nullptr || !equals(entry.value, *other, work, depth + 1)) return false;
   }
   return true;
 }
@@ -42,8 +42,8 @@ bool is_printable(uint32_t c) {
 }
 
 void append_string_repr(std::string& out, std::string_view text) {
-  const bool single = text.find('\'') == std::string_view::npos ||
-                      text.find('"') != std::string_view::npos;
+  const bool single =
+      text.find('\'') == std::string_view::npos || text.find('"') != std::string_view::npos;
   const uint32_t quote = single ? '\'' : '"';
   append_utf8(out, quote);
   for (size_t i = 0; i < text.size();) {
@@ -115,8 +115,9 @@ std::optional<size_t> Dict::index_of(const Value& key) const {
     if (it == by_string_.end()) return std::nullopt;
     return it->second;
   }
+  size_t work = 0;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    if (equals(entries_[i].key, key)) return i;
+    if (equals(entries_[i].key, key, work)) return i;
   }
   return std::nullopt;
 }
@@ -208,7 +209,8 @@ bool truthy(const Value& value) {
   }
 }
 
-bool equals(const Value& a, const Value& b, int depth) {
+bool equals(const Value& a, const Value& b, size_t& work, int depth) {
+  if (++work > kMaxCompareWork) throw RenderError{"comparison of values that are too large"};
   if (depth > kMaxNesting) throw RenderError{"comparison of values nested too deeply"};
   if (a.is_number() && b.is_number()) return numbers_equal(a, b);
   if (a.kind() != b.kind()) return false;
@@ -223,11 +225,11 @@ bool equals(const Value& a, const Value& b, int depth) {
       if (x.flavor != y.flavor || x.items.size() != y.items.size()) return false;
       if (x.flavor == Flavor::kGenerator || x.flavor == Flavor::kDictView) return false;
       for (size_t i = 0; i < x.items.size(); ++i) {
-        if (!equals(x.items[i], y.items[i], depth + 1)) return false;
+        if (!equals(x.items[i], y.items[i], work, depth + 1)) return false;
       }
       return true;
     }
-    case Value::Kind::kDict: return dicts_equal(a.as_dict(), b.as_dict(), depth);
+    case Value::Kind::kDict: return dicts_equal(a.as_dict(), b.as_dict(), work, depth);
     default: return a.identity() == b.identity();
   }
 }
@@ -236,8 +238,8 @@ std::string float_repr(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   char buffer[40];
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value,
-                                 std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific).ptr;
   const std::string_view text(buffer, static_cast<size_t>(end - buffer));
   const size_t e = text.find('e');
   int exponent = 0;
@@ -250,23 +252,27 @@ std::string float_repr(double value) {
   }
   std::string out = negative ? "-" : "";
   const int count = static_cast<int>(digits.size());
+  const std::string_view all = digits;
+  const auto zeros = [](int number) { return std::string(static_cast<size_t>(number), '0'); };
   if (exponent < -4 || exponent >= 16) {  // Python's repr changes over at these
-    out += digits[0];
-    if (count > 1) out += "." + digits.substr(1);
-    out += fmt::format("e{}{:02}", exponent < 0 ? '-' : '+', std::abs(exponent));
+    out += fmt::format("{}{}{}e{}{:02}", all.substr(0, 1), count > 1 ? "." : "", all.substr(1),
+                       exponent < 0 ? '-' : '+', std::abs(exponent));
   } else if (exponent < 0) {
-    out += "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+    out += fmt::format("0.{}{}", zeros(-exponent - 1), all);
   } else if (exponent + 1 >= count) {
-    out += digits + std::string(static_cast<size_t>(exponent + 1 - count), '0') + ".0";
+    out += fmt::format("{}{}.0", all, zeros(exponent + 1 - count));
   } else {
-    out += digits.substr(0, static_cast<size_t>(exponent + 1)) + "." +
-           digits.substr(static_cast<size_t>(exponent + 1));
+    const auto whole = static_cast<size_t>(exponent + 1);
+    out += fmt::format("{}.{}", all.substr(0, whole), all.substr(whole));
   }
   return out;
 }
 
 void append_repr(std::string& out, const Value& value, int depth) {
   if (depth > kMaxNesting) throw RenderError{"a value nested too deeply cannot be printed"};
+  if (out.size() > kMaxTextBytes) {
+    throw RenderError{fmt::format("a text of more than {} bytes", kMaxTextBytes)};
+  }
   switch (value.kind()) {
     case Value::Kind::kUndefined: out += "Undefined"; break;
     case Value::Kind::kString: append_string_repr(out, value.as_string()); break;

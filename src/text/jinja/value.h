@@ -69,19 +69,28 @@ struct None {};
 class Value {
  public:
   enum class Kind {
-    kUndefined, kNone, kBool, kInt, kFloat, kString, kList, kDict, kNamespace, kCallable
+    kUndefined,
+    kNone,
+    kBool,
+    kInt,
+    kFloat,
+    kString,
+    kList,
+    kDict,
+    kNamespace,
+    kCallable
   };
 
   Value() : data_(Undefined{}) {}
-  Value(None) : data_(None{}) {}                          // NOLINT(runtime/explicit)
-  Value(bool v) : data_(v) {}                             // NOLINT(runtime/explicit)
-  Value(int v) : data_(static_cast<int64_t>(v)) {}        // NOLINT(runtime/explicit)
-  Value(int64_t v) : data_(v) {}                          // NOLINT(runtime/explicit)
-  Value(double v) : data_(v) {}                           // NOLINT(runtime/explicit)
-  Value(std::string v)                                    // NOLINT(runtime/explicit)
+  Value(None) : data_(None{}) {}                    // NOLINT(runtime/explicit)
+  Value(bool v) : data_(v) {}                       // NOLINT(runtime/explicit)
+  Value(int v) : data_(static_cast<int64_t>(v)) {}  // NOLINT(runtime/explicit)
+  Value(int64_t v) : data_(v) {}                    // NOLINT(runtime/explicit)
+  Value(double v) : data_(v) {}                     // NOLINT(runtime/explicit)
+  Value(std::string v)                              // NOLINT(runtime/explicit)
       : data_(std::make_shared<const std::string>(std::move(v))) {}
-  Value(std::string_view v) : Value(std::string(v)) {}    // NOLINT(runtime/explicit)
-  Value(const char* v) : Value(std::string(v)) {}         // NOLINT(runtime/explicit)
+  Value(std::string_view v) : Value(std::string(v)) {}           // NOLINT(runtime/explicit)
+  Value(const char* v) : Value(std::string(v)) {}                // NOLINT(runtime/explicit)
   Value(std::shared_ptr<const List> v) : data_(std::move(v)) {}  // NOLINT(runtime/explicit)
   Value(std::shared_ptr<const Dict> v) : data_(std::move(v)) {}  // NOLINT(runtime/explicit)
   Value(std::shared_ptr<Namespace> v) : data_(std::move(v)) {}   // NOLINT(runtime/explicit)
@@ -130,8 +139,8 @@ class Value {
 
  private:
   std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const std::string>,
-               std::shared_ptr<const List>, std::shared_ptr<const Dict>,
-               std::shared_ptr<Namespace>, std::shared_ptr<Callable>>
+               std::shared_ptr<const List>, std::shared_ptr<const Dict>, std::shared_ptr<Namespace>,
+               std::shared_ptr<Callable>>
       data_;
 };
 
@@ -149,8 +158,12 @@ struct Namespace {
 constexpr int kMaxNesting = 128;
 
 bool truthy(const Value& value);
-// Python's ==. Throws where namespaces refer to each other too deeply.
-bool equals(const Value& a, const Value& b, int depth = 0);
+// Python's ==. Adds the number of values looked at to `work` and throws where it gets out of hand
+// (small lists can refer to each other so that they stand for huge ones).
+bool equals(const Value& a, const Value& b, size_t& work, int depth = 0);
+constexpr size_t kMaxCompareWork = 1'000'000;
+// No text made from one value may be longer.
+constexpr size_t kMaxTextBytes = size_t{16} << 20;
 // Python's str() and repr().
 std::string to_str(const Value& value);
 void append_str(std::string& out, const Value& value);

@@ -6,6 +6,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/cpu/target.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/attention/attention.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -191,18 +193,12 @@ HWY_INLINE void for_row_tiles(int64_t count, Body body) {
     for (; at + 6 <= count; at += 6) body(std::integral_constant<int, 6>(), at);
   }
   switch (count - at) {
-    case 5:
-      return body(std::integral_constant<int, 5>(), at);
-    case 4:
-      return body(std::integral_constant<int, 4>(), at);
-    case 3:
-      return body(std::integral_constant<int, 3>(), at);
-    case 2:
-      return body(std::integral_constant<int, 2>(), at);
-    case 1:
-      return body(std::integral_constant<int, 1>(), at);
-    default:
-      return;
+    case 5: return body(std::integral_constant<int, 5>(), at);
+    case 4: return body(std::integral_constant<int, 4>(), at);
+    case 3: return body(std::integral_constant<int, 3>(), at);
+    case 2: return body(std::integral_constant<int, 2>(), at);
+    case 1: return body(std::integral_constant<int, 1>(), at);
+    default: return;
   }
 }
 
@@ -330,12 +326,9 @@ void split_of_type(const AttentionTile& tile, int64_t split, const AttentionPart
 void AttendSplit(const AttentionTile& tile, int64_t split, const AttentionPartial& out,
                  float* scratch) {
   switch (tile.kv_type) {
-    case KvType::kF32:
-      return split_of_type<float>(tile, split, out, scratch);
-    case KvType::kBF16:
-      return split_of_type<hwy::bfloat16_t>(tile, split, out, scratch);
-    case KvType::kF16:
-      return split_of_type<hwy::float16_t>(tile, split, out, scratch);
+    case KvType::kF32: return split_of_type<float>(tile, split, out, scratch);
+    case KvType::kBF16: return split_of_type<hwy::bfloat16_t>(tile, split, out, scratch);
+    case KvType::kF16: return split_of_type<hwy::float16_t>(tile, split, out, scratch);
   }
 }
 
@@ -355,6 +348,7 @@ int64_t attention_scratch_floats(int64_t num_queries, int64_t head_dim) {
 
 void attend_split(const AttentionTile& tile, int64_t split, const AttentionPartial& out,
                   float* scratch) {
+  cpu_target();
   HWY_DYNAMIC_DISPATCH(AttendSplit)(tile, split, out, scratch);
 }
 

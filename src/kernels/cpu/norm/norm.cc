@@ -3,6 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include "kernels/cpu/target.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/norm/norm.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -138,16 +140,20 @@ HWY_EXPORT(TransformHeads);
 HWY_EXPORT(NarrowToBf16);
 
 void rms_norm_row(const float* x, const float* gamma, int64_t n, float eps, float* out) {
+  cpu_target();
   HWY_DYNAMIC_DISPATCH(RmsNormRow)(x, gamma, n, eps, out);
 }
 void add_rms_norm_row(float* residual, const float* delta, const float* gamma, int64_t n, float eps,
                       float* out) {
+  cpu_target();
   HWY_DYNAMIC_DISPATCH(AddRmsNormRow)(residual, delta, gamma, n, eps, out);
 }
 void transform_heads(const HeadTransform& transform, int64_t count, float* heads) {
+  cpu_target();
   HWY_DYNAMIC_DISPATCH(TransformHeads)(transform, count, heads);
 }
 void narrow_to_bf16(const float* x, int64_t n, uint16_t* out) {
+  cpu_target();
   HWY_DYNAMIC_DISPATCH(NarrowToBf16)(x, n, out);
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/target.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/router/router.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -192,17 +194,15 @@ void select_sparse_mixer(const RouterParams& p, const float* logits, int32_t* id
 
 void select_token(const RouterParams& params, const float* logits, float* scratch, int32_t* ids,
                   float* weights) {
+  cpu_target();
   switch (params.mode) {
     case RouterMode::kNone:
-    case RouterMode::kRenormalize:
-      return select_softmax(params, logits, scratch, ids, weights);
-    case RouterMode::kSparseMixer:
-      return select_sparse_mixer(params, logits, ids, weights);
+    case RouterMode::kRenormalize: return select_softmax(params, logits, scratch, ids, weights);
+    case RouterMode::kSparseMixer: return select_sparse_mixer(params, logits, ids, weights);
     case RouterMode::kDeviceLimited:
     case RouterMode::kDeviceLimitedRenorm:
       return select_device_limited(params, logits, scratch, ids, weights);
-    case RouterMode::kSigmoidBias:
-      return select_sigmoid(params, logits, scratch, ids, weights);
+    case RouterMode::kSigmoidBias: return select_sigmoid(params, logits, scratch, ids, weights);
   }
 }
 

@@ -105,15 +105,9 @@ void launch(const RmsNormParams& p, const RmsNormConfig& config, cudaStream_t st
   const dim3 grid(static_cast<unsigned>(p.num_rows));
   const dim3 block(static_cast<unsigned>(config.threads));
   switch (config.chunks_per_thread) {
-    case 1:
-      rms_norm_kernel<X, Gamma, Out, 1><<<grid, block, 0, stream>>>(p);
-      break;
-    case 2:
-      rms_norm_kernel<X, Gamma, Out, 2><<<grid, block, 0, stream>>>(p);
-      break;
-    default:
-      rms_norm_kernel<X, Gamma, Out, 4><<<grid, block, 0, stream>>>(p);
-      break;
+    case 1: rms_norm_kernel<X, Gamma, Out, 1><<<grid, block, 0, stream>>>(p); break;
+    case 2: rms_norm_kernel<X, Gamma, Out, 2><<<grid, block, 0, stream>>>(p); break;
+    default: rms_norm_kernel<X, Gamma, Out, 4><<<grid, block, 0, stream>>>(p); break;
   }
   GLMOE_CUDA(cudaGetLastError());
 }
