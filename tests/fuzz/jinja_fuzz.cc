@@ -28,8 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const glmoe::ChatTemplate chat(source, "", "fuzz");
     chat.render(messages, {.tools_json = R"([{"name": "f", "parameters": {"x": [1]}}])"}, limits);
-  } catch (const glmoe::Error&) {
-    // refused, as it should be
+  } catch (const glmoe::Error& error) {
+    if (error.code() == glmoe::ErrorCode::kInternal) __builtin_trap();
   }
   return 0;
 }
