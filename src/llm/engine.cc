@@ -185,6 +185,7 @@ void Engine::drop_request(uint64_t request_id) {
       continue;
     }
     scheduler_.cancel(it->first);
+    publish_stats();
     Emission cancelled;
     cancelled.finish_reason = FinishReason::kCancelled;
     it->second.state->push(it->second.answer.consume(cancelled));
@@ -218,11 +219,16 @@ void Engine::step() {
       result.sequences.push_back({.id = sequence.id, .error = error.what()});
     }
   }
-  for (Emission& emission : scheduler_.apply(std::move(result))) emit(std::move(emission));
+  std::vector<Emission> emissions = scheduler_.apply(std::move(result));
+  ++steps_;
+  publish_stats();  // before the callers hear of it: a finished request finds its blocks returned
+  for (Emission& emission : emissions) emit(std::move(emission));
+}
 
+void Engine::publish_stats() {
   const SchedulerStats scheduled = scheduler_.stats();
   std::lock_guard lock(mutex_);
-  ++stats_.steps;
+  stats_.steps = steps_;
   stats_.num_running = scheduled.num_running;
   stats_.num_waiting = scheduled.num_waiting;
   stats_.kv_blocks_free = blocks_.num_free();
@@ -245,7 +251,10 @@ void Engine::emit(Emission emission) {
   OutputDelta delta = running.answer.consume(emission);
   const bool finished = delta.finish_reason != FinishReason::kNone;
   const bool stopped_by_text = finished && emission.finish_reason == FinishReason::kNone;
-  if (stopped_by_text) scheduler_.cancel(emission.id);
+  if (stopped_by_text) {
+    scheduler_.cancel(emission.id);
+    publish_stats();
+  }
   std::shared_ptr<RequestState> state = running.state;
   if (finished) running_.erase(it);
   state->push(std::move(delta));

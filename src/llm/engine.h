@@ -65,6 +65,7 @@ class Engine {
   void loop();
   bool take_work();  // false: shut down
   void step();
+  void publish_stats();
   void emit(Emission emission);
   void admit(Submission submission);
   void drop_request(uint64_t request_id);
@@ -79,6 +80,7 @@ class Engine {
   Scheduler scheduler_;
   std::unordered_map<SequenceId, Running> running_;
   SequenceId next_sequence_id_ = 1;
+  uint64_t steps_ = 0;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
