@@ -170,7 +170,10 @@ Value Interpreter::eval_slice(const Expr& expr) {
 
 Value Interpreter::eval_concat(const Expr& expr) {
   std::string text;
-  for (const ExprPtr& item : expr.items) append_str(text, eval(*item));
+  for (const ExprPtr& item : expr.items) {
+    append_str(text, eval(*item));
+    if (text.size() > limits_.max_output_bytes) break;  // make_string refuses it
+  }
   return make_string(std::move(text));
 }
 

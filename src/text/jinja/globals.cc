@@ -52,13 +52,16 @@ Dict dict_of(Interpreter& interpreter, Arguments& arguments, std::string_view na
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
     if (source.is_dict()) {
-      for (const auto& entry : source.as_dict().entries()) dict.set(entry.key, entry.value);
+      dict = source.as_dict();
+      interpreter.step(dict.entries().size());
     } else {
       for (const Value& pair : iterate(interpreter, source)) {
         auto both = iterate(interpreter, pair);
         if (both.size() != 2 || both[0].nesting_depth() > 0) {
           throw RenderError{fmt::format("{}(): pairs of key and value were wanted", name)};
         }
+        // Keys that are no strings are looked for one by one.
+        if (!both[0].is_string()) interpreter.step(dict.entries().size() / 4);
         dict.set(std::move(both[0]), std::move(both[1]));
       }
     }

@@ -87,6 +87,19 @@ TEST(InterpreterTest, RefusesStringsAndListsThatGrowWithoutEnd) {
   EXPECT_THAT(outcome("{{ 'a'.zfill(1000000000) }}"), HasSubstr("4096"));
 }
 
+TEST(InterpreterTest, RefusesConcatenationsThatAreTooLongBeforeTheyAreMade) {
+  std::string source = "{% set x = 'a' * 4000000 %}{{ x";
+  for (int i = 0; i < 5000; ++i) source += " ~ x";
+  EXPECT_THAT(outcome(source + " }}"), HasSubstr("a string of more than"));
+}
+
+TEST(InterpreterTest, CountsTheWorkOfDictsWithManyKeysThatAreNoStrings) {
+  EXPECT_THAT(outcome("{% set ns = namespace(x=[]) %}{% for i in range(3000) %}"
+                      "{% set ns.x = ns.x + [(i, i)] %}{% endfor %}"
+                      "{% for i in range(1000) %}{% set d = dict(ns.x) %}{% endfor %}"),
+              HasSubstr("steps"));
+}
+
 // Each list holds the one before twice, so that its text doubles while its size does not.
 TEST(InterpreterTest, RefusesSmallValuesThatStandForHugeOnes) {
   const std::string build =
