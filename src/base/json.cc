@@ -1,6 +1,8 @@
 #include "base/json.h"
 
-#include <set>
+#include <type_traits>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -9,33 +11,97 @@
 namespace glmoe {
 namespace {
 
-// Refuses duplicate keys and deep nesting while nlohmann's parser walks the text.
+// Builds the document while nlohmann's lexer and grammar walk the text: strict, and in linear time
+// (nlohmann's parser with a callback looks through all members of a parent whenever a child ends).
+template <class J>
+class StrictBuilder : public nlohmann::json_sax<J> {
+ public:
+  StrictBuilder(const std::string& what, int max_depth) : what_(what), max_depth_(max_depth) {}
+  J take() { return std::move(root_); }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(typename J::number_integer_t value) override { return add(value); }
+  bool number_unsigned(typename J::number_unsigned_t value) override { return add(value); }
+  bool number_float(typename J::number_float_t value, const std::string&) override {
+    return add(value);
+  }
+  bool string(std::string& value) override { return add(std::move(value)); }
+  bool binary(typename J::binary_t& value) override { return add(std::move(value)); }
+  bool start_object(size_t) override { return open(J::object()); }
+  bool start_array(size_t) override { return open(J::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+
+  bool key(std::string& value) override {
+    if (!stack_.back().keys.insert(value).second) {
+      fail(ErrorCode::kCorrupt, "{}: JSON key '{}' appears twice in one object", what_, value);
+    }
+    key_ = std::move(value);
+    return true;
+  }
+
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception& error) override {
+    fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", what_, error.what());
+  }
+
+ private:
+  struct Level {
+    J* container;  // stays good: no container grows while a child of it is open
+    std::unordered_set<std::string> keys;
+  };
+
+  J* put(J value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    J& parent = *stack_.back().container;
+    if (parent.is_array()) {
+      parent.push_back(std::move(value));
+      return &parent.back();
+    }
+    auto& members = parent.template get_ref<typename J::object_t&>();
+    if constexpr (std::is_same_v<J, OrderedJson>) {  // its own emplace looks through all members
+      auto& list = static_cast<typename J::object_t::Container&>(members);
+      return &list.emplace_back(std::move(key_), std::move(value)).second;
+    } else {
+      return &members.emplace(std::move(key_), std::move(value)).first->second;
+    }
+  }
+  template <class T>
+  bool add(T value) {
+    put(J(std::move(value)));
+    return true;
+  }
+  bool open(J container) {
+    if (static_cast<int>(stack_.size()) >= max_depth_) {
+      fail(ErrorCode::kCorrupt, "{}: JSON nested deeper than {} levels", what_, max_depth_);
+    }
+    stack_.push_back({put(std::move(container)), {}});
+    return true;
+  }
+  bool close() {
+    stack_.pop_back();
+    return true;
+  }
+
+  const std::string& what_;
+  int max_depth_;
+  J root_;
+  std::vector<Level> stack_;
+  std::string key_;
+};
+
 template <class J>
 J parse_strictly(std::string_view text, const std::string& what, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     fail(ErrorCode::kCorrupt, "{}: {} bytes of JSON, at most {} are accepted", what, text.size(),
          limits.max_bytes);
   }
-  std::vector<std::set<std::string, std::less<>>> keys;
-  const auto watch = [&](int depth, typename J::parse_event_t event, J& parsed) {
-    if (depth > limits.max_depth) {
-      fail(ErrorCode::kCorrupt, "{}: JSON nested deeper than {} levels", what, limits.max_depth);
-    }
-    if (event == J::parse_event_t::object_start) keys.emplace_back();
-    if (event == J::parse_event_t::object_end) keys.pop_back();
-    if (event == J::parse_event_t::key) {
-      const auto& key = parsed.template get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) {
-        fail(ErrorCode::kCorrupt, "{}: JSON key '{}' appears twice in one object", what, key);
-      }
-    }
-    return true;
-  };
-  try {
-    return J::parse(text.begin(), text.end(), watch);
-  } catch (const nlohmann::json::exception& error) {
-    fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", what, error.what());
-  }
+  StrictBuilder<J> builder(what, limits.max_depth);
+  J::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
 }
 
 std::string type_name_of(const Json& value) {

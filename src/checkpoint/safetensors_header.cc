@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "checkpoint/header_json.h"
 #include "checkpoint/safetensors.h"
 
 namespace glmoe {
@@ -139,7 +138,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_
     fail(ErrorCode::kCorrupt, "{}: the safetensors header must begin with '{{'", what);
   }
   // Header, tensor, list: anything deeper is no safetensors header.
-  const Json root = parse_header_json(json, what + ": header", 3);
+  const Json root = parse_json(json, what + ": header", {.max_depth = 3});
   SafetensorsHeader header;
   header.entries.reserve(root.size());
   for (const auto& item : root.items()) {

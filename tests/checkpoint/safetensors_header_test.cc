@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "checkpoint/safetensors.h"
 
-// Mirrors: src/checkpoint/safetensors_header.cc and header_json.cc
 namespace glmoe {
 namespace {
 using ::testing::HasSubstr;
