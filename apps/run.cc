@@ -30,7 +30,8 @@ struct RunOptions {
 std::atomic<bool> interrupted{false};
 void on_interrupt(int) { interrupted.store(true); }
 
-std::string render(const LLM& llm, const RunOptions& options, Json messages,
+// The order of keys is kept: templates print tools and arguments as they stand.
+std::string render(const LLM& llm, const RunOptions& options, OrderedJson messages,
                    const std::string& tools_json = {}) {
   if (!options.system.empty()) {
     messages.insert(messages.begin(), {{"role", "system"}, {"content", options.system}});
@@ -38,13 +39,19 @@ std::string render(const LLM& llm, const RunOptions& options, Json messages,
   ChatOptions chat;
   chat.tools_json = tools_json;
   chat.enable_thinking = options.thinking;
-  return llm.render_chat(messages.dump(), chat);
+  std::string messages_json;
+  try {
+    messages_json = messages.dump();
+  } catch (const nlohmann::json::exception& error) {
+    fail_argument("the message is not valid UTF-8: {}", error.what());
+  }
+  return llm.render_chat(messages_json, chat);
 }
 
 std::string user_prompt(const LLM& llm, const RunOptions& options, const std::string& text) {
   if (options.raw) return text;
   if (text.empty()) fail_argument("the prompt is empty: at least one token is wanted");
-  return render(llm, options, Json::array({{{"role", "user"}, {"content", text}}}));
+  return render(llm, options, OrderedJson::array({{{"role", "user"}, {"content", text}}}));
 }
 
 Json logprobs_to_json(const PositionLogprobs& position) {
@@ -120,16 +127,8 @@ std::string stream_answer(ResponseStream stream, int& status) {
   return text;
 }
 
-int run_prompts(LLM& llm, const RunOptions& options) {
-  std::vector<Prompt> prompts;
-  for (const std::string& text : options.prompts) {
-    prompts.emplace_back(user_prompt(llm, options, text));
-  }
-  if (!options.json && prompts.size() == 1 && options.sampling.n == 1) {
-    int status = 0;
-    stream_answer(llm.submit({prompts[0], options.sampling}), status);
-    return status;
-  }
+// Answers all prompts in one batch.
+int print_answers(LLM& llm, const RunOptions& options, const std::vector<Prompt>& prompts) {
   int status = 0;
   for (const RequestOutput& output : llm.generate(prompts, options.sampling)) {
     if (options.json) {
@@ -142,6 +141,19 @@ int run_prompts(LLM& llm, const RunOptions& options) {
   return status;
 }
 
+int run_prompts(LLM& llm, const RunOptions& options) {
+  std::vector<Prompt> prompts;
+  for (const std::string& text : options.prompts) {
+    prompts.emplace_back(user_prompt(llm, options, text));
+  }
+  if (!options.json && prompts.size() == 1 && options.sampling.n == 1) {
+    int status = 0;
+    stream_answer(llm.submit({prompts[0], options.sampling}), status);
+    return status;
+  }
+  return print_answers(llm, options, prompts);
+}
+
 // A line is a prompt; in a .jsonl file an object with "prompt", "token_ids", or "messages" (and
 // "tools").
 Prompt prompt_of_line(const LLM& llm, const RunOptions& options, const std::string& line,
@@ -150,8 +162,9 @@ Prompt prompt_of_line(const LLM& llm, const RunOptions& options, const std::stri
   const Json json = parse_json(line, where);
   const JsonReader reader(json, where);
   if (reader.has("messages")) {
-    return render(llm, options, reader.raw("messages"),
-                  reader.has("tools") ? reader.raw("tools").dump() : std::string());
+    const OrderedJson ordered = parse_ordered_json(line, where);
+    return render(llm, options, ordered["messages"],
+                  reader.has("tools") ? ordered["tools"].dump() : std::string());
   }
   if (!reader.has("token_ids")) return user_prompt(llm, options, reader.string("prompt"));
   std::vector<int32_t> ids;
@@ -180,16 +193,7 @@ int run_file(LLM& llm, const RunOptions& options) {
                                      fmt::format("{} line {}", options.prompt_file, line_number)));
   }
   if (prompts.empty()) fail_argument("{}: no prompts in this file", options.prompt_file);
-  int status = 0;
-  for (const RequestOutput& output : llm.generate(prompts, options.sampling)) {
-    if (options.json) {
-      print_json(output_to_json(output));
-    } else {
-      for (const CompletionOutput& answer : output.outputs) std::puts(answer.text.c_str());
-    }
-    status |= report_errors(output);
-  }
-  return status;
+  return print_answers(llm, options, prompts);
 }
 
 int run_chat(LLM& llm, const RunOptions& options) {
@@ -201,7 +205,7 @@ int run_chat(LLM& llm, const RunOptions& options) {
   struct sigaction action {};
   action.sa_handler = on_interrupt;  // without SA_RESTART: ctrl-C also ends a waiting read
   ::sigaction(SIGINT, &action, nullptr);
-  Json messages = Json::array();
+  OrderedJson messages = OrderedJson::array();
   int status = 0;
   std::string line;
   for (;;) {
