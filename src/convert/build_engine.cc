@@ -7,9 +7,11 @@ namespace glmoe {
 
 BuildReport build_engine(const BuildOptions& options, const ProgressCallback& progress) {
   const TensorSource source = open_checkpoint(options.model_dir);
+  const Mapping mapping = options.mapping.value_or(source.mapping);
+  source.plan.config.validate_mapping(mapping);
   EngineWriteOptions write;
   write.output_dir = options.output_dir;
-  write.mapping = options.mapping ? options.mapping->resolved() : source.mapping;
+  write.mapping = mapping.resolved();
   write.dtype = options.dtype.value_or(source.dtype);
   write.recipe = {{"target", "cpu"}, {"weights", "plain"}};
   write.max_host_memory = options.max_host_memory;

@@ -151,9 +151,9 @@ void finish_folder(OutputFolder& output, const TensorSource& source, const Mappi
 }  // namespace
 
 ConvertReport convert_checkpoint(const ConvertOptions& options, const ProgressCallback& progress) {
-  const Mapping mapping = options.mapping.resolved();
   const TensorSource source = open_checkpoint(options.model_dir);
-  source.plan.config.validate_mapping(mapping);
+  source.plan.config.validate_mapping(options.mapping);
+  const Mapping mapping = options.mapping.resolved();
   const DType dtype = options.dtype.value_or(source.dtype);
   const std::vector<RankBlob> blobs = list_rank_blobs(source.plan, mapping, dtype);
   ThreadTeam team(options.workers);

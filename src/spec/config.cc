@@ -204,12 +204,13 @@ void Glm4MoeConfig::validate() const {
 }
 
 void Glm4MoeConfig::validate_mapping(const Mapping& mapping) const {
+  // Before the mapping's own rules: which sizes would do depends on the experts.
+  if (moe.has_moe() && mapping.ep_size > 0 && moe.num_experts % mapping.ep_size != 0) {
+    fail_argument("num_experts {} is not divisible by expert_parallel_size {}: use one of {}",
+                  moe.num_experts, mapping.ep_size, divisors(moe.num_experts));
+  }
   const Mapping resolved = mapping.resolved();
   check_head_split(*this, resolved.tp_size);
-  if (moe.has_moe() && moe.num_experts % resolved.ep_size != 0) {
-    fail_argument("num_experts {} is not divisible by expert_parallel_size {}: use one of {}",
-                  moe.num_experts, resolved.ep_size, divisors(moe.num_experts));
-  }
   if (resolved.pp_size > num_hidden_layers) {
     fail_argument("pipeline_parallel_size {} is above num_hidden_layers {}: use at most {}",
                   resolved.pp_size, num_hidden_layers, num_hidden_layers);
