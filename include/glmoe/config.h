@@ -17,7 +17,7 @@ enum class ExpertScaleNormalizationMode {
   kRenormalize = 1,          // the same, divided by their sum
   kSparseMixer = 2,          // SparseMixer (arXiv 2310.00811), top_k 2, with sparse_mixer_epsilon
   kDeviceLimited = 3,        // softmax, group-limited choice (group score = its maximum), scaled
-  kDeviceLimitedRenorm = 4,  // the same, divided by the sum of the chosen, then scaled
+  kDeviceLimitedRenorm = 4,  // the same, divided by the sum of the chosen: a factor cancels
   kSigmoidBiasRenorm = 5,  // GLM-4 MoE: sigmoid; bias only to choose; group score = its two largest
 };
 
@@ -33,7 +33,7 @@ struct MoeConfig {
   double sparse_mixer_epsilon = 0.01;
   int64_t n_group = 1;                 // groups of experts; num_experts is divisible by it
   int64_t topk_group = 1;              // groups that may be chosen from
-  double routed_scaling_factor = 1.0;  // DEVICE_LIMITED* and SIGMOID_BIAS_RENORM only
+  double routed_scaling_factor = 1.0;  // DEVICE_LIMITED and SIGMOID_BIAS_RENORM only
   bool norm_topk_prob = true;          // SIGMOID_BIAS_RENORM only: divide by the sum of the chosen
   int64_t moe_intermediate_size = 0;   // I: inner width of one expert
   int64_t num_shared_experts = 0;      // always-on experts, fused into one MLP of width I * this

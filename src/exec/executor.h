@@ -31,9 +31,6 @@ struct CpuExecutorOptions {
   MoeBackendKind moe_backend = MoeBackendKind::kAuto;
   int64_t tokens_per_block = 16;
   int64_t num_blocks = 0;
-  // Sequences and tokens of the largest step: the workspace is sized for it at the start.
-  int64_t max_batch_size = 64;
-  int64_t max_num_tokens = 2048;
   int64_t num_valid_tokens = 0;  // ids from here on are padding and never sampled; 0: all are valid
 };
 

@@ -242,7 +242,9 @@ void Engine::emit(Emission emission) {
   if (it == running_.end()) return;
   Running& running = it->second;
   const double elapsed_ms = clock_.now_ms() - running.submitted_ms;
-  if (emission.first_scheduled) running.state->mark_scheduled(elapsed_ms);
+  if (emission.first_scheduled) {
+    running.state->mark_scheduled(emission.first_scheduled_ms - running.submitted_ms);
+  }
   if (!emission.prompt_logprobs.empty()) {
     running.state->set_prompt_logprobs(std::move(emission.prompt_logprobs));
   }

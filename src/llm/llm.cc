@@ -1,7 +1,6 @@
 // The composition root: builds every part from the options and connects them.
 #include "glmoe/llm.h"
 
-#include <filesystem>
 #include <random>
 #include <utility>
 
@@ -90,7 +89,7 @@ LLM::Impl::Impl(LlmOptions opts) : options(std::move(opts)) {
   team = std::make_shared<ThreadTeam>(static_cast<int>(threads));
   model = load_model(options, *team);
   const std::string text_folder = options.tokenizer.empty() ? model.folder : options.tokenizer;
-  if (!text_folder.empty() && std::filesystem::exists(text_folder + "/tokenizer.json")) {
+  if (!text_folder.empty() && Tokenizer::present_in(text_folder)) {
     tokenizer = std::make_shared<const Tokenizer>(Tokenizer::from_folder(text_folder));
     chat_template = ChatTemplate::from_folder(text_folder);
   } else if (!options.tokenizer.empty()) {

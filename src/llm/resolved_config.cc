@@ -1,10 +1,9 @@
 #include "llm/resolved_config.h"
 
 #include <algorithm>
-#include <cmath>
-#include <fstream>
 
 #include "base/error.h"
+#include "device/cpu_info.h"
 #include "spec/kv_geometry.h"
 
 namespace glmoe {
@@ -16,21 +15,10 @@ void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
   }
 }
 
-// Memory the system could still give without swapping, in bytes (MemAvailable).
-int64_t available_memory() {
-  std::ifstream meminfo("/proc/meminfo");
-  std::string key, unit;
-  int64_t kib = 0;
-  while (meminfo >> key >> kib >> unit) {
-    if (key == "MemAvailable:") return kib * 1024;
-  }
-  return int64_t{1} << 30;
-}
-
 int64_t resolve_kv_tokens(const LlmOptions& options, const ResolvedConfig& resolved,
                           const KvGeometry& geometry) {
   const int64_t bytes_per_token = geometry.bytes_per_token();
-  const int64_t available = available_memory();
+  const int64_t available = cpu_info().available_bytes;
   if (options.kv_cache.max_tokens > 0) {
     const int64_t wanted = options.kv_cache.max_tokens * bytes_per_token;
     if (wanted > available) {
