@@ -31,9 +31,10 @@ LoadedModel load_dummy(const LlmOptions& options, ThreadTeam& team) {
   if (!options.config) fail_argument("load_format dummy: a configuration (a preset) is wanted");
   DType dtype = DType::kBF16;
   if (options.dtype != "auto") parse_dtype(options.dtype, dtype);
+  Glm4MoeConfig config = *options.config;
+  config.num_nextn_predict_layers = 0;  // MTP layers are not run: no memory for them
   LoadedModel model;
-  model.weights =
-      std::make_shared<const LoadedWeights>(dummy_weights(*options.config, dtype, 1, team));
+  model.weights = std::make_shared<const LoadedWeights>(dummy_weights(config, dtype, 1, team));
   model.config = model.weights->config();
   model.source_kind = "dummy weights";
   return model;
