@@ -67,7 +67,9 @@ void sync_folder(const std::string& path);
 void replace_folder(const std::string& staged, const std::string& target);
 
 // Asks the system not to let a reader die when a mapped file shrinks underneath it: runs `body`;
-// a bus error inside becomes kIo naming `what`. Nested calls and other threads are unaffected.
+// a bus error inside becomes kIo naming `what`. Destructors of what `body` holds at that moment do
+// not run, so it reads plain memory and owns nothing while it does. Nested calls and other threads
+// are unaffected.
 void with_bus_error_guard(const std::string& what, void (*body)(void*), void* argument);
 
 }  // namespace glmoe

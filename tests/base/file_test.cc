@@ -105,9 +105,11 @@ TEST(BusErrorGuard, GuardsNestedCallsAndOtherThreadsSeparately) {
   fs::resize_file(path, 100);
   auto* data = const_cast<std::byte*>(file.bytes().data());
   const auto nested = [](void* bytes) {
-    const Error inner =
-        error_of([&] { with_bus_error_guard("inner", read_after_truncation, bytes); });
-    EXPECT_THAT(inner.what(), HasSubstr("inner"));
+    {  // nothing with a destructor is alive where the outer guard is needed
+      const Error inner =
+          error_of([&] { with_bus_error_guard("inner", read_after_truncation, bytes); });
+      EXPECT_THAT(inner.what(), HasSubstr("inner"));
+    }
     read_after_truncation(bytes);  // the outer guard is in force again
   };
   EXPECT_THAT(error_of([&] { with_bus_error_guard("outer", nested, data); }).what(),
