@@ -2,16 +2,36 @@
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <cstdint>
+
+#include "kernels/cuda/common/element_type.h"
 
 namespace glmoe::cuda {
 
 // Values in a chunk. Rows are whole chunks, so every chunk is 16-byte aligned when its row is.
 inline constexpr int kChunk = 8;
 
-struct alignas(16) Bf16Chunk {
-  __nv_bfloat162 pairs[kChunk / 2];
+// The vector type of two values, and both ways between it and F32.
+template <class T>
+struct PairOf;
+template <>
+struct PairOf<__nv_bfloat16> {
+  using Type = __nv_bfloat162;
+  __device__ static float2 widen(Type pair) { return __bfloat1622float2(pair); }
+  __device__ static Type narrow(float x, float y) { return __floats2bfloat162_rn(x, y); }
+};
+template <>
+struct PairOf<__half> {
+  using Type = __half2;
+  __device__ static float2 widen(Type pair) { return __half22float2(pair); }
+  __device__ static Type narrow(float x, float y) { return __floats2half2_rn(x, y); }
+};
+
+template <class T>
+struct alignas(16) PairChunk {
+  typename PairOf<T>::Type pairs[kChunk / 2];
 };
 
 __device__ inline void load_chunk(const float* from, float (&values)[kChunk]) {
@@ -21,11 +41,12 @@ __device__ inline void load_chunk(const float* from, float (&values)[kChunk]) {
   values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;
 }
 
-__device__ inline void load_chunk(const __nv_bfloat16* from, float (&values)[kChunk]) {
-  const Bf16Chunk chunk = *reinterpret_cast<const Bf16Chunk*>(from);
+template <class T>
+__device__ inline void load_chunk(const T* from, float (&values)[kChunk]) {
+  const PairChunk<T> chunk = *reinterpret_cast<const PairChunk<T>*>(from);
 #pragma unroll
   for (int i = 0; i < kChunk / 2; ++i) {
-    const float2 pair = __bfloat1622float2(chunk.pairs[i]);
+    const float2 pair = PairOf<T>::widen(chunk.pairs[i]);
     values[2 * i] = pair.x;
     values[2 * i + 1] = pair.y;
   }
@@ -37,23 +58,34 @@ __device__ inline void store_chunk(float* to, const float (&values)[kChunk]) {
 }
 
 // Rounds to nearest, ties to even.
-__device__ inline void store_chunk(__nv_bfloat16* to, const float (&values)[kChunk]) {
-  Bf16Chunk chunk;
+template <class T>
+__device__ inline void store_chunk(T* to, const float (&values)[kChunk]) {
+  PairChunk<T> chunk;
 #pragma unroll
   for (int i = 0; i < kChunk / 2; ++i) {
-    chunk.pairs[i] = __floats2bfloat162_rn(values[2 * i], values[2 * i + 1]);
+    chunk.pairs[i] = PairOf<T>::narrow(values[2 * i], values[2 * i + 1]);
   }
-  *reinterpret_cast<Bf16Chunk*>(to) = chunk;
+  *reinterpret_cast<PairChunk<T>*>(to) = chunk;
+}
+
+__device__ inline float to_float(float value) { return value; }
+__device__ inline float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
+__device__ inline float to_float(__half value) { return __half2float(value); }
+
+// Rounds to nearest, ties to even.
+template <class T>
+__device__ inline T from_float(float value) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return value;
+  } else {
+    return static_cast<T>(value);
+  }
 }
 
 // The value as memory of type T will hold it.
 template <class T>
 __device__ inline float rounded_to(float value) {
-  if constexpr (sizeof(T) == sizeof(float)) {
-    return value;
-  } else {
-    return __bfloat162float(__float2bfloat16_rn(value));
-  }
+  return to_float(from_float<T>(value));
 }
 
 }  // namespace glmoe::cuda

@@ -1,6 +1,7 @@
 #include "kernels/cuda/norm/rms_norm.h"
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <climits>
 #include <string>
@@ -120,10 +121,10 @@ void choose(const RmsNormParams& p, const RmsNormConfig& config, cudaStream_t st
     launch<Chosen...>(p, config, stream);
   } else {
     const ElementType types[] = {p.x_type, p.gamma_type, p.out_type};
-    if (types[kNumChosen] == ElementType::kF32) {
-      choose<Chosen..., float>(p, config, stream);
-    } else {
-      choose<Chosen..., __nv_bfloat16>(p, config, stream);
+    switch (types[kNumChosen]) {
+      case ElementType::kF32: choose<Chosen..., float>(p, config, stream); break;
+      case ElementType::kBf16: choose<Chosen..., __nv_bfloat16>(p, config, stream); break;
+      case ElementType::kF16: choose<Chosen..., __half>(p, config, stream); break;
     }
   }
 }

@@ -7,9 +7,9 @@
 
 #include <cstdint>
 
-namespace glmoe::cuda {
+#include "kernels/cuda/common/element_type.h"
 
-enum class ElementType { kF32, kBf16 };
+namespace glmoe::cuda {
 
 // All pointers are device memory, 16-byte aligned; rows are dense.
 struct RmsNormParams {
