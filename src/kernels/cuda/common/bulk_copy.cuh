@@ -2,6 +2,8 @@
 // memory that they complete on.
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 
 namespace glmoe::cuda {
@@ -56,6 +58,35 @@ __device__ inline void bulk_copy(void* shared_to, const void* from, uint32_t num
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
       "[%0], [%1], %2, [%3], %4;" ::"r"(shared_address(shared_to)),
       "l"(from), "r"(num_bytes), "r"(shared_address(barrier)), "l"(policy)
+      : "memory");
+}
+
+// The same for data that will be read again.
+__device__ inline void bulk_copy(void* shared_to, const void* from, uint32_t num_bytes,
+                                 uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+          shared_address(shared_to)),
+      "l"(from), "r"(num_bytes), "r"(shared_address(barrier))
+      : "memory");
+}
+
+// A box of a three-dimensional tensor, at the given coordinates (innermost first), to memory
+// aligned as its swizzle asks; counts the whole box on `barrier`.
+__device__ inline void box_copy(void* shared_to, const CUtensorMap* map, int32_t x, int32_t y,
+                                int32_t z, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3, %4}], [%5];" ::"r"(shared_address(shared_to)),
+      "l"(map), "r"(x), "r"(y), "r"(z), "r"(shared_address(barrier))
+      : "memory");
+}
+__device__ inline void box_copy(void* shared_to, const CUtensorMap* map, int32_t x, int32_t y,
+                                int32_t z, uint64_t* barrier, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+      "[%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(shared_address(shared_to)),
+      "l"(map), "r"(x), "r"(y), "r"(z), "r"(shared_address(barrier)), "l"(policy)
       : "memory");
 }
 

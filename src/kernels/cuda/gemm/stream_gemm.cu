@@ -9,6 +9,7 @@
 #include "glmoe/error.h"
 #include "kernels/cuda/common/bulk_copy.cuh"
 #include "kernels/cuda/common/launch.cuh"
+#include "kernels/cuda/common/tensor_map.h"
 #include "kernels/cuda/common/vector_io.cuh"
 
 namespace glmoe::cuda {
@@ -20,22 +21,39 @@ constexpr int kThreads = kConsumerThreads + 32;  // and one warp that feeds them
 constexpr int kTileRows = 16;                    // of the matrix: the mma's m
 constexpr int kTileTokens = 8;                   // of x: the mma's n
 constexpr int kChunkK = 32;                      // columns that a warp takes at a time: two mma
+constexpr int kPanel = 64;                       // columns in a panel of shared memory: 128 bytes
 constexpr int kMaxStages = 8;
 constexpr int kMaxExperts = 2048;
-constexpr int kMaxShared = 227 * 1024;
-constexpr int kStageElements = 16 * 1024;  // about 32 KiB a stage
-// Rows of a stage lie 64 bytes apart modulo 128: eight lanes read 16 bytes each of two rows at a
-// time, and so from all 32 banks.
-__host__ __device__ constexpr int row_pitch(int stage_k) {
-  return stage_k * 2 % 128 == 64 ? stage_k * 2 : stage_k * 2 + 64;
+// Of the 227 KiB of a block: the numbering of the units takes the rest, and aligning a little.
+constexpr int kMaxDynamicShared = (227 - 17) * 1024;
+constexpr int kAlignment = 1024;  // of a panel, so that its swizzle begins with its first row
+
+// A stage: panels of 64 columns of the unit's rows of the matrix, each [rows][128 bytes] with the
+// 16-byte pieces of a row swizzled by the copy engine (piece ^ row % 8); behind them the rows of x,
+// as such panels too, or, where every row is copied by itself, one behind the other with 16 bytes
+// between, so that eight rows' pieces lie in different banks either way.
+__host__ __device__ constexpr int row_pitch(int stage_k) { return stage_k * 2 + 16; }
+__host__ __device__ constexpr int stage_bytes(int rows, int tokens, int stage_k) {
+  const int x_bytes = tokens * row_pitch(stage_k);
+  return rows * stage_k * 2 + (x_bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 // What the host works out once.
 struct Plan {
+  CUtensorMap w_map;  // [K / 64][E * N][64], boxes of a stage
+  CUtensorMap x_map;  // [K / 64][M][64]; only without experts
   StreamGemmParams p;
   int stage_k, num_stages, stages_a_unit;
   int units_a_matrix;  // row units of one matrix
 };
+
+// Four 8 x 8 matrices of 16-bit values; lane i gives the address of a row of matrix i / 8.
+__device__ inline void load_matrices(uint32_t (&values)[4], uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
+               : "r"(address)
+               : "memory");
+}
 
 template <class T>
 __device__ inline void mma(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
@@ -64,23 +82,58 @@ struct Unit {
   int token_begin, count;  // rows of out
 };
 
-// Walks over units first .. last-1 of the whole problem, which all blocks number alike: expert by
-// expert, then rows of the matrix, then tiles of tokens (neighbours read the same weights).
+// The experts' rows and units, in shared memory.
+struct Numbering {
+  int offsets[kMaxExperts + 1];      // first row of out of each expert, and the total
+  int first_units[kMaxExperts + 1];  // first unit of each, and the total
+};
+
+// One warp fills it. Units are numbered alike by all blocks: expert by expert, then rows of the
+// matrix, then tiles of tokens (neighbours read the same weights).
+__device__ void number_units(const Plan& plan, int tokens_a_unit, Numbering& numbering) {
+  const int lane = threadIdx.x % 32;
+  const int num_experts = plan.p.num_experts;
+  int total = 0;
+  for (int base = 0; base < num_experts; base += 32) {
+    const int e = base + lane;
+    int units = 0;
+    if (e < num_experts) {
+      int begin = 0;
+      int end = plan.p.num_rows;
+      if (plan.p.expert_offsets != nullptr) {
+        begin = plan.p.expert_offsets[e];
+        end = plan.p.expert_offsets[e + 1];
+      }
+      numbering.offsets[e] = begin;
+      if (e + 1 == num_experts) numbering.offsets[num_experts] = end;
+      units = (end - begin + tokens_a_unit - 1) / tokens_a_unit * plan.units_a_matrix;
+    }
+    int sum = units;
+#pragma unroll
+    for (int distance = 1; distance < 32; distance *= 2) {
+      const int other = __shfl_up_sync(0xffffffffu, sum, distance);
+      if (lane >= distance) sum += other;
+    }
+    if (e < num_experts) numbering.first_units[e] = total + sum - units;
+    total += __shfl_sync(0xffffffffu, sum, 31);
+  }
+  if (lane == 0) numbering.first_units[num_experts] = total;
+}
+
+// Walks over a block's units.
 class UnitWalk {
  public:
-  // first_units: [E + 1] in shared memory, the number of the first unit of each expert.
-  __device__ UnitWalk(const Plan& plan, const int* first_units, int rows_a_unit, int tokens_a_unit,
-                      int unit)
-      : plan_(plan),
-        first_units_(first_units),
+  __device__ UnitWalk(int num_experts, const Numbering& numbering, int rows_a_unit,
+                      int tokens_a_unit, int first_unit)
+      : numbering_(numbering),
         rows_a_unit_(rows_a_unit),
         tokens_a_unit_(tokens_a_unit),
-        unit_(unit) {
+        unit_(first_unit) {
     int low = 0;
-    int high = plan.p.num_experts;
-    while (high - low > 1) {  // the last expert whose first unit is not after `unit`
+    int high = num_experts;
+    while (high - low > 1) {  // the last expert whose first unit is not after this one
       const int middle = (low + high) / 2;
-      if (first_units_[middle] <= unit) {
+      if (numbering.first_units[middle] <= first_unit) {
         low = middle;
       } else {
         high = middle;
@@ -89,94 +142,146 @@ class UnitWalk {
     expert_ = low;
   }
   __device__ Unit next() {
-    while (unit_ >= first_units_[expert_ + 1]) ++expert_;
-    const int begin = plan_.p.expert_offsets == nullptr ? 0 : plan_.p.expert_offsets[expert_];
-    const int end =
-        plan_.p.expert_offsets == nullptr ? plan_.p.num_rows : plan_.p.expert_offsets[expert_ + 1];
-    const int token_tiles = (end - begin + tokens_a_unit_ - 1) / tokens_a_unit_;
-    const int local = unit_ - first_units_[expert_];
-    const int token_begin = begin + local % token_tiles * tokens_a_unit_;
+    while (unit_ >= numbering_.first_units[expert_ + 1]) ++expert_;
+    const int begin = numbering_.offsets[expert_];
+    const int end = numbering_.offsets[expert_ + 1];
+    const int local = unit_ - numbering_.first_units[expert_];
     ++unit_;
-    return {.expert = expert_,
-            .matrix_row = local / token_tiles * rows_a_unit_,
-            .token_begin = token_begin,
-            .count = min(end - token_begin, tokens_a_unit_)};
+    if (end - begin <= tokens_a_unit_) {
+      return {expert_, local * rows_a_unit_, begin, end - begin};
+    }
+    const int token_tiles = (end - begin + tokens_a_unit_ - 1) / tokens_a_unit_;
+    const int token_begin = begin + local % token_tiles * tokens_a_unit_;
+    return {expert_, local / token_tiles * rows_a_unit_, token_begin,
+            min(end - token_begin, tokens_a_unit_)};
   }
 
  private:
-  const Plan& plan_;
-  const int* first_units_;
+  const Numbering& numbering_;
   int rows_a_unit_, tokens_a_unit_, unit_, expert_;
 };
 
-// One warp: first_units[e] for every expert and the total behind them.
-__device__ void number_units(const Plan& plan, int tokens_a_unit, int* first_units) {
-  const int lane = threadIdx.x % 32;
-  const int num_experts = plan.p.num_experts;
-  int total = 0;
-  for (int base = 0; base < num_experts; base += 32) {
-    const int e = base + lane;
-    int units = 0;
-    if (e < num_experts) {
-      const int rows = plan.p.expert_offsets == nullptr
-                           ? plan.p.num_rows
-                           : plan.p.expert_offsets[e + 1] - plan.p.expert_offsets[e];
-      units = (rows + tokens_a_unit - 1) / tokens_a_unit * plan.units_a_matrix;
-    }
-    int sum = units;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const int other = __shfl_up_sync(0xffffffffu, sum, distance);
-      if (lane >= distance) sum += other;
-    }
-    if (e < num_experts) first_units[e] = total + sum - units;
-    total += __shfl_sync(0xffffffffu, sum, 31);
-  }
-  if (lane == 0) first_units[num_experts] = total;
-}
-
 // The feeding warp's side of the ring of stages.
-template <class T, int kRowTiles>
+template <int kRowTiles, int kTokenTiles>
 class Feeder {
  public:
   static constexpr int kRows = kTileRows * kRowTiles;
-  __device__ Feeder(const Plan& plan, char* stages, uint64_t* full, uint64_t* empty)
+  static constexpr int kTokens = kTileTokens * kTokenTiles;
+  __device__ Feeder(const Plan& plan, const Numbering& numbering, char* stages, uint64_t* full,
+                    uint64_t* empty, int begin, int end)
       : plan_(plan),
+        numbering_(numbering),
         stages_(stages),
         full_(full),
         empty_(empty),
-        pitch_(row_pitch(plan.stage_k)),
-        policy_(evict_first_policy()) {}
+        policy_(evict_first_policy()),
+        grouped_(plan.p.expert_offsets != nullptr),
+        begin_(begin),
+        end_(end) {}
 
-  __device__ void feed(const Unit& unit) {
-    const int lane = threadIdx.x % 32;
-    const int rows = min(kRows, plan_.p.out_size - unit.matrix_row);
-    const T* matrix = static_cast<const T*>(plan_.p.w) +
-                      (static_cast<int64_t>(unit.expert) * plan_.p.out_size + unit.matrix_row) *
-                          plan_.p.in_size;
-    for (int k = 0; k < plan_.p.in_size; k += plan_.stage_k) {
-      const uint32_t row_bytes = min(plan_.stage_k, plan_.p.in_size - k) * sizeof(T);
-      if (round_ > 0) barrier_wait(&empty_[stage_], (round_ - 1) & 1);
-      if (lane == 0) barrier_arrive_expecting(&full_[stage_], row_bytes * rows);
-      __syncwarp();
-      char* to = stages_ + stage_ * kRows * pitch_;
-      if (lane < rows) {
-        bulk_copy(to + lane * pitch_, matrix + static_cast<int64_t>(lane) * plan_.p.in_size + k,
-                  row_bytes, &full_[stage_], policy_);
+  // The weights of one matrix depend on no earlier kernel: as many of them as the ring holds are on
+  // their way before the activations are waited for.
+  __device__ void run() {
+    Cursor cursor(*this);
+    if (!grouped_) {
+      Cursor activations(*this);
+      const int first = min(plan_.num_stages, (end_ - begin_) * plan_.stages_a_unit);
+      for (int i = 0; i < first; ++i, cursor.step()) {
+        announce(cursor);
+        copy_weights(cursor);
       }
-      if (++stage_ == plan_.num_stages) stage_ = 0, ++round_;
+      wait_for_earlier_kernels();
+      for (int i = 0; i < first; ++i, activations.step()) copy_activations(activations);
+    }
+    for (; cursor.unit_number < end_; cursor.step()) {
+      if (cursor.round > 0) barrier_wait(&empty_[cursor.stage], (cursor.round - 1) & 1);
+      announce(cursor);
+      copy_weights(cursor);
+      copy_activations(cursor);
     }
   }
 
  private:
+  // A stage of a unit, and its place in the ring. Each lane has its row of x in mind.
+  struct Cursor {
+    __device__ explicit Cursor(Feeder& f)
+        : feeder(f),
+          walk(f.plan_.p.num_experts, f.numbering_, kRows, kTokens, f.begin_),
+          unit_number(f.begin_) {
+      enter(walk.next());
+    }
+    __device__ void enter(const Unit& next) {
+      unit = next;
+      k = 0;
+      const StreamGemmParams& p = feeder.plan_.p;
+      if (!feeder.grouped_) return;
+      const int lane = threadIdx.x % 32;
+      int row = unit.token_begin + lane;
+      if (lane < unit.count && p.source_slots != nullptr) {
+        row = p.source_slots[row] / p.slots_per_row;
+      }
+      x_row = static_cast<const char*>(p.x) + row * p.x_stride * 2;
+    }
+    __device__ void step() {
+      const Plan& plan = feeder.plan_;
+      if (++stage == plan.num_stages) stage = 0, ++round;
+      k += plan.stage_k;
+      if (k < plan.p.in_size) return;
+      if (++unit_number < feeder.end_) enter(walk.next());
+    }
+    __device__ uint32_t row_bytes() const {
+      return min(feeder.plan_.stage_k, feeder.plan_.p.in_size - k) * 2;
+    }
+
+    Feeder& feeder;
+    UnitWalk walk;
+    Unit unit;
+    const char* x_row = nullptr;
+    int unit_number;
+    int k = 0;
+    int stage = 0;
+    uint32_t round = 0;
+  };
+
+  __device__ char* stage(const Cursor& at) const {
+    return stages_ + at.stage * stage_bytes(kRows, kTokens, plan_.stage_k);
+  }
+  __device__ char* stage_x(const Cursor& at) const {
+    return stage(at) + kRows * plan_.stage_k * 2;
+  }
+  // A box counts whole, also where it reaches beyond the matrix (zeros come instead).
+  __device__ void announce(const Cursor& at) {
+    if (threadIdx.x % 32 == 0) {
+      const uint32_t weights = kRows * plan_.stage_k * 2;
+      const uint32_t x = grouped_ ? at.unit.count * at.row_bytes() : kTokens * plan_.stage_k * 2;
+      barrier_arrive_expecting(&full_[at.stage], weights + x);
+    }
+    __syncwarp();
+  }
+  __device__ void copy_weights(const Cursor& at) {
+    if (threadIdx.x % 32 != 0) return;
+    const int row = at.unit.expert * plan_.p.out_size + at.unit.matrix_row;
+    box_copy(stage(at), &plan_.w_map, 0, row, at.k / kPanel, &full_[at.stage], policy_);
+  }
+  __device__ void copy_activations(const Cursor& at) {
+    const int lane = threadIdx.x % 32;
+    if (grouped_) {
+      if (lane >= at.unit.count) return;
+      bulk_copy(stage_x(at) + lane * row_pitch(plan_.stage_k), at.x_row + at.k * 2, at.row_bytes(),
+                &full_[at.stage]);
+    } else if (lane == 0) {
+      box_copy(stage_x(at), &plan_.x_map, 0, at.unit.token_begin, at.k / kPanel, &full_[at.stage]);
+    }
+  }
+
   const Plan& plan_;
+  const Numbering& numbering_;
   char* stages_;
   uint64_t* full_;
   uint64_t* empty_;
-  int pitch_;
   uint64_t policy_;
-  int stage_ = 0;
-  uint32_t round_ = 0;
+  bool grouped_;
+  int begin_, end_;
 };
 
 __device__ inline void consumers_sync() {
@@ -185,130 +290,107 @@ __device__ inline void consumers_sync() {
 
 __device__ inline float silu(float x) { return x / (1.0f + __expf(-x)); }
 
-// The multiplying warps' side. Warp w takes chunks w, w + 8, ... of every stage; the warps' sums
-// are added in the warps' order.
-template <class T, int kRowTiles>
+// The multiplying warps' side. Warp w takes the chunks w, w + 8, ... of a row, whatever the stages;
+// the warps' sums are added in the warps' order.
+template <class T, int kRowTiles, int kTokenTiles, bool kGrouped>
 class Consumer {
  public:
   static constexpr int kRows = kTileRows * kRowTiles;
+  static constexpr int kTokens = kTileTokens * kTokenTiles;
   __device__ Consumer(const Plan& plan, const char* stages, uint64_t* full, uint64_t* empty,
-                      float* sums, int sums_size)
-      : plan_(plan),
-        stages_(stages),
-        full_(full),
-        empty_(empty),
-        sums_(sums),
-        sums_size_(sums_size),
-        pitch_(row_pitch(plan.stage_k)) {}
+                      float* sums)
+      : plan_(plan), stages_(stages), full_(full), empty_(empty), sums_(sums) {}
 
-  template <int kTokenTiles>
+  // With as few tiles of tokens as the unit needs.
+  template <int kTiles = kTokenTiles>
   __device__ void consume(const Unit& unit) {
+    if constexpr (kTiles > 1) {
+      if (unit.count <= kTiles / 2 * kTileTokens) return consume<kTiles / 2>(unit);
+    }
     const int warp = threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
-    const int group = lane / 4;
-    const int part = lane % 4;
-    const T* x_rows[kTokenTiles];
-#pragma unroll
-    for (int t = 0; t < kTokenTiles; ++t) {
-      const int local = t * kTileTokens + group;
-      x_rows[t] = nullptr;
-      if (local < unit.count) {
-        const int position = unit.token_begin + local;
-        const int row = plan_.p.source_slots == nullptr
-                            ? position
-                            : plan_.p.source_slots[position] / plan_.p.slots_per_row;
-        x_rows[t] = static_cast<const T*>(plan_.p.x) + row * plan_.p.x_stride + part * 8;
-      }
-    }
-    float sums[kRowTiles][kTokenTiles][4] = {};
+    // The rows and pieces whose addresses this lane gives to ldmatrix: of the matrix the quarters of
+    // 16 x 16 (rows 0-7 and 8-15 of the first piece, then of the second), of x 8 x 32.
+    const int w_row = lane % 16;
+    const int w_piece = lane / 16;
+    const int x_row = lane % 8;
+    const int x_piece = lane / 8;
+    float sums[kRowTiles][kTiles][4] = {};
     for (int k = 0; k < plan_.p.in_size; k += plan_.stage_k) {
       const int columns = min(plan_.stage_k, plan_.p.in_size - k);
-      const char* stage =
-          stages_ + stage_ * kRows * pitch_ + group * pitch_ + part * 8 * sizeof(T);
-      bool ready = false;
-      // Four chunks at a time: their activations are on their way while the weights are waited for.
-      for (int c = warp * kChunkK; c < columns; c += kUnroll * kConsumerWarps * kChunkK) {
-        constexpr int kBatch = kTokenTiles <= 2 ? kUnroll : 1;
+      const uint32_t weights =
+          shared_address(stages_) + stage_ * stage_bytes(kRows, kTokens, plan_.stage_k);
+      const uint32_t x_base = weights + kRows * plan_.stage_k * 2;
+      barrier_wait(&full_[stage_], round_ & 1);
+#pragma unroll 2
+      for (int c = warp * kChunkK; c < columns; c += kConsumerWarps * kChunkK) {
+        const int panel = c / kPanel;
+        const int piece = c % kPanel / 8;  // of its panel's eight: 0 or 4
+        uint32_t x[kTiles][4];
 #pragma unroll
-        for (int b = 0; b < kUnroll; b += kBatch) {
-          uint4 x[kBatch][kTokenTiles];
+        for (int t = 0; t < kTiles; ++t) {
+          const int row = t * kTileTokens + x_row;
+          const uint32_t at =
+              kGrouped ? row * row_pitch(plan_.stage_k) + c * 2 + x_piece * 16
+                       : (panel * kTokens + row) * 128 + ((piece + x_piece) ^ (row % 8)) * 16;
+          load_matrices(x[t], x_base + at);
+        }
 #pragma unroll
-          for (int i = 0; i < kBatch; ++i) {
-            const int column = c + (b + i) * kConsumerWarps * kChunkK;
+        for (int r = 0; r < kRowTiles; ++r) {
+          const int row = r * kTileRows + w_row;
+          const uint32_t panel_row = weights + (panel * kRows + row) * 128;
 #pragma unroll
-            for (int t = 0; t < kTokenTiles; ++t) {
-              x[i][t] = make_uint4(0, 0, 0, 0);
-              if (column < columns && x_rows[t] != nullptr) {
-                x[i][t] = __ldg(reinterpret_cast<const uint4*>(x_rows[t] + k + column));
-              }
-            }
-          }
-          if (!ready) barrier_wait(&full_[stage_], round_ & 1), ready = true;
+          for (int half = 0; half < 2; ++half) {
+            uint32_t w[4];
+            load_matrices(w, panel_row + ((piece + half * 2 + w_piece) ^ (row % 8)) * 16);
 #pragma unroll
-          for (int i = 0; i < kBatch; ++i) {
-            const int column = c + (b + i) * kConsumerWarps * kChunkK;
-            if (column >= columns) continue;
-#pragma unroll
-            for (int r = 0; r < kRowTiles; ++r) {
-              const char* at = stage + r * kTileRows * pitch_ + column * sizeof(T);
-              const uint4 low = *reinterpret_cast<const uint4*>(at);
-              const uint4 high = *reinterpret_cast<const uint4*>(at + 8 * pitch_);
-#pragma unroll
-              for (int t = 0; t < kTokenTiles; ++t) {
-                // The order of columns within a chunk is free as long as both sides share it.
-                mma<T>(sums[r][t], low.x, high.x, low.y, high.y, x[i][t].x, x[i][t].y);
-                mma<T>(sums[r][t], low.z, high.z, low.w, high.w, x[i][t].z, x[i][t].w);
-              }
+            for (int t = 0; t < kTiles; ++t) {
+              mma<T>(sums[r][t], w[0], w[1], w[2], w[3], x[t][2 * half], x[t][2 * half + 1]);
             }
           }
         }
       }
-      if (!ready) barrier_wait(&full_[stage_], round_ & 1);
       __syncwarp();
       if (lane == 0) barrier_arrive(&empty_[stage_]);
       if (++stage_ == plan_.num_stages) stage_ = 0, ++round_;
     }
-    add_up<kTokenTiles>(unit, sums);
+    add_up<kTiles>(unit, sums);
   }
 
  private:
-  static constexpr int kUnroll = 4;
-
-  template <int kTokenTiles>
-  __device__ void add_up(const Unit& unit, const float (&sums)[kRowTiles][kTokenTiles][4]) {
+  template <int kTiles>
+  __device__ void add_up(const Unit& unit, const float (&sums)[kRowTiles][kTiles][4]) {
     constexpr int kTileValues = kTileRows * kTileTokens;
-    constexpr int kValues = kRowTiles * kTokenTiles * kTileValues;
+    constexpr int kValues = kRowTiles * kTiles * kTileValues;
     const int warp = threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
-    // Two buffers: a warp may write the next unit's sums while another still reads these.
-    float* buffer = sums_ + turn_ * sums_size_;
-    turn_ ^= 1;
+    consumers_sync();  // the last unit's sums have been read
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
 #pragma unroll
-      for (int t = 0; t < kTokenTiles; ++t) {
+      for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
         for (int c = 0; c < 4; ++c) {
-          buffer[warp * kValues + ((r * kTokenTiles + t) * 4 + c) * 32 + lane] = sums[r][t][c];
+          sums_[warp * kValues + ((r * kTiles + t) * 4 + c) * 32 + lane] = sums[r][t][c];
         }
       }
     }
     consumers_sync();
     const bool swiglu = plan_.p.epilogue == StreamEpilogue::kSwiglu;
-    // Value i is register (i / 32) % 4 of lane i % 32: row group + 8 * (register / 2) of the tile,
-    // token 2 * (lane % 4) + register % 2.
+    // Value i is register (i / 32) % 4 of lane i % 32: row lane / 4 + 8 * (register / 2) of the
+    // tile, token 2 * (lane % 4) + register % 2.
     for (int i = threadIdx.x; i < kValues; i += kConsumerThreads) {
       const int reg = i / 32 % 4;
       if (swiglu && reg >= 2) continue;
       const int tile = i / kTileValues;
-      const int token = tile % kTokenTiles * kTileTokens + i % 4 * 2 + reg % 2;
-      const int row = unit.matrix_row + tile / kTokenTiles * kTileRows + i % 32 / 4 + reg / 2 * 8;
+      const int token = tile % kTiles * kTileTokens + i % 4 * 2 + reg % 2;
+      const int row = unit.matrix_row + tile / kTiles * kTileRows + i % 32 / 4 + reg / 2 * 8;
       if (token >= unit.count || row >= plan_.p.out_size) continue;
-      const float value = total<kValues>(buffer + i);
+      const float value = total<kValues>(sums_ + i);
       const int64_t out_row = (unit.token_begin + token) * plan_.p.out_stride;
       switch (plan_.p.epilogue) {
         case StreamEpilogue::kSwiglu: {
-          const float up = total<kValues>(buffer + i + 64);
+          const float up = total<kValues>(sums_ + i + 64);
           const int column = (row - row % kTileRows) / 2 + row % kTileRows;
           static_cast<T*>(plan_.p.out)[out_row + column] = from_float<T>(silu(value) * up);
           break;
@@ -343,42 +425,27 @@ class Consumer {
   uint64_t* full_;
   uint64_t* empty_;
   float* sums_;
-  int sums_size_;
-  int pitch_;
   int stage_ = 0;
   uint32_t round_ = 0;
-  int turn_ = 0;
 };
 
-template <class T, int kRowTiles, int kTokenTiles>
-__device__ void consume_unit(Consumer<T, kRowTiles>& consumer, const Unit& unit) {
-  if constexpr (kTokenTiles > 1) {
-    if (unit.count <= kTokenTiles / 2 * kTileTokens) {
-      return consume_unit<T, kRowTiles, kTokenTiles / 2>(consumer, unit);
-    }
-  }
-  consumer.template consume<kTokenTiles>(unit);
+// Sums of all warps for one unit.
+__host__ __device__ constexpr int sums_bytes(int row_tiles, int token_tiles) {
+  return kConsumerWarps * row_tiles * token_tiles * kTileRows * kTileTokens * 4;
 }
 
-// Bytes of the sums of all warps for one unit.
-__host__ __device__ constexpr int sums_values(int row_tiles, int token_tiles) {
-  return kConsumerWarps * row_tiles * token_tiles * kTileRows * kTileTokens;
-}
-
-template <class T, int kRowTiles, int kTokenTiles>
+template <class T, int kRowTiles, int kTokenTiles, bool kGrouped>
 __global__ void __launch_bounds__(kThreads, 1)
     stream_gemm_kernel(const __grid_constant__ Plan plan) {
-  extern __shared__ __align__(128) char shared[];
+  extern __shared__ char unaligned[];
   __shared__ uint64_t full[kMaxStages];
   __shared__ uint64_t empty[kMaxStages];
-  __shared__ int first_units[kMaxExperts + 1];
-  constexpr int kSums = sums_values(kRowTiles, kTokenTiles);
-  constexpr int kUnitRows = kTileRows * kRowTiles;
-  constexpr int kUnitTokens = kTileTokens * kTokenTiles;
-  float* sums = reinterpret_cast<float*>(shared);
-  char* stages = shared + 2 * kSums * sizeof(float);
+  __shared__ Numbering numbering;
+  char* stages = unaligned + (-shared_address(unaligned) & (kAlignment - 1));
+  float* sums = reinterpret_cast<float*>(
+      stages + plan.num_stages *
+                   stage_bytes(kTileRows * kRowTiles, kTileTokens * kTokenTiles, plan.stage_k));
   const int warp = threadIdx.x / 32;
-  const bool grouped = plan.p.expert_offsets != nullptr;
 
   if (threadIdx.x == 0) {
     for (int s = 0; s < plan.num_stages; ++s) {
@@ -387,24 +454,23 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
     barrier_init_fence();
   }
-  if (grouped) wait_for_earlier_kernels();
-  if (warp == kConsumerWarps) number_units(plan, kUnitTokens, first_units);
+  if (kGrouped) wait_for_earlier_kernels();
+  if (warp == kConsumerWarps) number_units(plan, kTileTokens * kTokenTiles, numbering);
   __syncthreads();
   let_next_kernel_start();
 
-  const int64_t num_units = first_units[plan.p.num_experts];
+  const int64_t num_units = numbering.first_units[plan.p.num_experts];
   const int begin = static_cast<int>(blockIdx.x * num_units / gridDim.x);
   const int end = static_cast<int>((blockIdx.x + 1) * num_units / gridDim.x);
   if (begin == end) return;
-  UnitWalk walk(plan, first_units, kUnitRows, kUnitTokens, begin);
   if (warp == kConsumerWarps) {
-    // The weights of one matrix depend on no earlier kernel: they come while it still runs.
-    Feeder<T, kRowTiles> feeder(plan, stages, full, empty);
-    for (int u = begin; u < end; ++u) feeder.feed(walk.next());
+    Feeder<kRowTiles, kTokenTiles>(plan, numbering, stages, full, empty, begin, end).run();
   } else {
-    if (!grouped) wait_for_earlier_kernels();
-    Consumer<T, kRowTiles> consumer(plan, stages, full, empty, sums, kSums);
-    for (int u = begin; u < end; ++u) consume_unit<T, kRowTiles, kTokenTiles>(consumer, walk.next());
+    if (!kGrouped) wait_for_earlier_kernels();
+    Consumer<T, kRowTiles, kTokenTiles, kGrouped> consumer(plan, stages, full, empty, sums);
+    UnitWalk walk(plan.p.num_experts, numbering, kTileRows * kRowTiles, kTileTokens * kTokenTiles,
+                  begin);
+    for (int u = begin; u < end; ++u) consumer.consume(walk.next());
   }
 }
 
@@ -414,8 +480,8 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 void check_params(const StreamGemmParams& p, const StreamGemmConfig& config) {
   if (p.type == ElementType::kF32) refuse("type is float32: bfloat16 or float16 is wanted");
-  if (p.in_size <= 0 || p.in_size % kChunkK != 0) {
-    refuse("in_size is " + std::to_string(p.in_size) + ": a positive multiple of 32 is wanted");
+  if (p.in_size <= 0 || p.in_size % kPanel != 0) {
+    refuse("in_size is " + std::to_string(p.in_size) + ": a positive multiple of 64 is wanted");
   }
   if (p.out_size <= 0 || (p.epilogue == StreamEpilogue::kSwiglu && p.out_size % kTileRows != 0)) {
     refuse("out_size is " + std::to_string(p.out_size) +
@@ -430,21 +496,24 @@ void check_params(const StreamGemmParams& p, const StreamGemmConfig& config) {
       reinterpret_cast<uintptr_t>(p.w) % 16 != 0) {
     refuse("x and w are wanted aligned to 16 bytes, x_stride a multiple of 8");
   }
-  if (config.stage_k % kChunkK != 0 || config.num_stages < 2 || config.num_stages > kMaxStages ||
-      config.shared_bytes > kMaxShared) {
+  if (config.stage_k % kPanel != 0 || config.num_stages < 2 || config.num_stages > kMaxStages ||
+      config.shared_bytes > kMaxDynamicShared) {
     refuse("stages of " + std::to_string(config.stage_k) + " columns, " +
            std::to_string(config.num_stages) + " of them, do not fit");
   }
 }
 
 int shared_bytes(const StreamGemmConfig& config) {
-  return 2 * sums_values(config.row_tiles, config.token_tiles) * static_cast<int>(sizeof(float)) +
-         config.num_stages * kTileRows * config.row_tiles * row_pitch(config.stage_k);
+  return kAlignment + sums_bytes(config.row_tiles, config.token_tiles) +
+         config.num_stages * stage_bytes(kTileRows * config.row_tiles,
+                                         kTileTokens * config.token_tiles, config.stage_k);
 }
 
 template <class T, int kRowTiles, int kTokenTiles>
 void launch(const Plan& plan, const StreamGemmConfig& config, int grid, cudaStream_t stream) {
-  const auto kernel = stream_gemm_kernel<T, kRowTiles, kTokenTiles>;
+  const auto kernel = plan.p.expert_offsets != nullptr
+                          ? stream_gemm_kernel<T, kRowTiles, kTokenTiles, true>
+                          : stream_gemm_kernel<T, kRowTiles, kTokenTiles, false>;
   GLMOE_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   config.shared_bytes));
   launch_kernel(kernel, dim3(static_cast<unsigned>(grid)), dim3(kThreads),
@@ -464,22 +533,38 @@ void choose(const Plan& plan, const StreamGemmConfig& config, int grid, cudaStre
   }
 }
 
+// Rows of in_size elements, stride apart, as panels of 64 columns; boxes of box_rows rows and
+// stage_k columns.
+CUtensorMap panel_map(const void* data, int64_t rows, const StreamGemmParams& p, int64_t stride,
+                      int box_rows, int stage_k) {
+  return make_tensor_map(data, p.type, {kPanel, rows, p.in_size / kPanel}, {stride, kPanel},
+                         {kPanel, box_rows, stage_k / kPanel});
+}
+
 }  // namespace
 
 StreamGemmConfig stream_gemm_config(const StreamGemmParams& p) {
   StreamGemmConfig config;
   // Rows that a matrix meets: with experts the mean, since a unit takes as few tiles as it needs.
   const int rows = (p.num_rows + p.num_experts - 1) / p.num_experts;
-  config.row_tiles = rows > 4 && (p.num_experts > 1 || rows > 8) ? 2 : 1;
-  config.token_tiles = config.row_tiles == 1 ? (p.num_experts > 1 ? 2 : 1) : (rows > 8 ? 4 : 2);
-  if (p.num_experts == 1 && rows <= 16 && rows > 8) config.token_tiles = 2;
-  // Stages of equal length, of about 32 KiB.
-  const int longest = kStageElements / (kTileRows * config.row_tiles);
-  const int stages = (p.in_size + longest - 1) / longest;
-  const int stage_k = (p.in_size + stages - 1) / stages;
-  config.stage_k = (stage_k + kChunkK - 1) / kChunkK * kChunkK;
+  if (p.num_experts > 1) {
+    config.row_tiles = rows > 4 ? 2 : 1;
+    config.token_tiles = rows > 8 ? 4 : 2;
+  } else {
+    config.row_tiles = rows > 8 ? 2 : 1;
+    config.token_tiles = rows > 16 ? 4 : (rows > 8 ? 2 : 1);
+  }
+  if (config.row_tiles == 1 && config.token_tiles == 4) config.row_tiles = 2;
+  // Long stages, since a copy has its price, but at least four of them. Multiples of what all warps
+  // take at a time, so that a warp's share of a row is the same however the row is cut.
+  constexpr int kStep = kConsumerWarps * kChunkK;
+  config.stage_k = std::min(4 * kStep, (p.in_size + kStep - 1) / kStep * kStep);
+  config.num_stages = 4;
+  while (config.stage_k > kStep && shared_bytes(config) > kMaxDynamicShared) {
+    config.stage_k -= kStep;
+  }
   config.num_stages = kMaxStages;
-  while (config.num_stages > 2 && shared_bytes(config) > kMaxShared - 12 * 1024) --config.num_stages;
+  while (config.num_stages > 2 && shared_bytes(config) > kMaxDynamicShared) --config.num_stages;
   config.shared_bytes = shared_bytes(config);
   return config;
 }
@@ -488,16 +573,24 @@ void launch_stream_gemm(const StreamGemmParams& params, const StreamGemmConfig& 
                         cudaStream_t stream) {
   check_params(params, config);
   if (params.num_rows == 0) return;
-  Plan plan{.p = params,
+  const int rows_a_unit = kTileRows * config.row_tiles;
+  const int tokens_a_unit = kTileTokens * config.token_tiles;
+  const bool grouped = params.expert_offsets != nullptr;
+  Plan plan{.w_map = panel_map(params.w, int64_t{params.num_experts} * params.out_size, params,
+                               params.in_size, rows_a_unit, config.stage_k),
+            .x_map = {},
+            .p = params,
             .stage_k = config.stage_k,
             .num_stages = config.num_stages,
             .stages_a_unit = (params.in_size + config.stage_k - 1) / config.stage_k,
-            .units_a_matrix = (params.out_size + kTileRows * config.row_tiles - 1) /
-                              (kTileRows * config.row_tiles)};
-  const int64_t most_units = static_cast<int64_t>(plan.units_a_matrix) *
-                             (params.expert_offsets != nullptr ? params.num_rows : 1) *
-                             ((params.num_rows + 8 * config.token_tiles - 1) / (8 * config.token_tiles));
-  const int grid = static_cast<int>(std::min<int64_t>(num_sms, std::max<int64_t>(most_units, 1)));
+            .units_a_matrix = (params.out_size + rows_a_unit - 1) / rows_a_unit};
+  if (!grouped) {
+    plan.x_map = panel_map(params.x, params.num_rows, params, params.x_stride, tokens_a_unit,
+                           config.stage_k);
+  }
+  const int64_t token_units =
+      grouped ? params.num_rows : (params.num_rows + tokens_a_unit - 1) / tokens_a_unit;
+  const int grid = static_cast<int>(std::min<int64_t>(num_sms, plan.units_a_matrix * token_units));
   if (params.type == ElementType::kBf16) {
     choose<__nv_bfloat16>(plan, config, grid, stream);
   } else {

@@ -32,7 +32,7 @@ struct StreamGemmParams {
   StreamEpilogue epilogue = StreamEpilogue::kStore;
   int num_rows = 0;   // M of one matrix; for experts an upper bound of all rows
   int out_size = 0;   // N; a multiple of 16 for kSwiglu
-  int in_size = 0;    // K, a multiple of 32
+  int in_size = 0;    // K, a multiple of 64
   int64_t x_stride = 0;    // elements from one row of x to the next, a multiple of 8
   int64_t out_stride = 0;  // elements from one row of out to the next
   // Experts: rows offsets[e] .. offsets[e+1]-1 of out belong to matrix e; row p of out comes from
@@ -47,7 +47,7 @@ struct StreamGemmParams {
 struct StreamGemmConfig {
   int row_tiles = 1;    // 16-row tiles of the matrix in a unit of work: 1 or 2
   int token_tiles = 1;  // 8-row tiles of x in a unit at most: 1, 2, 4 or 8
-  int stage_k = 1024;   // columns in a stage
+  int stage_k = 1024;   // columns in a stage, a multiple of 256 for bit-equal divisions
   int num_stages = 4;
   int shared_bytes = 0;
 };
