@@ -65,7 +65,8 @@ void bench(const Shape& shape, int tokens, double bandwidth, int num_sms, cudaSt
   const int matrices = experts ? shape.num_experts + 1 : 1;
   const size_t matrix = static_cast<size_t>(shape.out_size) * shape.in_size;
   // Cold every time: enough copies that the L2 holds none when its turn comes again.
-  const int copies = experts ? 1 : static_cast<int>(std::max<size_t>(1, (size_t{1} << 28) / matrix));
+  const int copies =
+      experts ? 1 : static_cast<int>(std::max<size_t>(1, (size_t{1} << 28) / matrix));
   const DeviceArray<__nv_bfloat16> w(matrix * static_cast<size_t>(matrices) * copies);
   std::vector<__nv_bfloat16> noise(size_t{1} << 22);
   std::mt19937 generator(3);
@@ -78,8 +79,8 @@ void bench(const Shape& shape, int tokens, double bandwidth, int num_sms, cudaSt
   }
   const Routed routed = experts ? route(tokens, shape.num_experts, shape.top_k) : Routed{};
   const int rows = experts ? static_cast<int>(routed.slots.size()) : tokens;
-  const DeviceArray<__nv_bfloat16> x(
-      std::vector<__nv_bfloat16>(noise.begin(), noise.begin() + std::max(tokens, rows) * shape.in_size));
+  const DeviceArray<__nv_bfloat16> x(std::vector<__nv_bfloat16>(
+      noise.begin(), noise.begin() + std::max(tokens, rows) * shape.in_size));
   const DeviceArray<float> out(static_cast<size_t>(rows) * shape.out_size);
   const DeviceArray<int32_t> offsets(experts ? routed.offsets : std::vector<int32_t>(1));
   const DeviceArray<int32_t> slots(experts ? routed.slots : std::vector<int32_t>(1));

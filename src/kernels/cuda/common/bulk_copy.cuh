@@ -26,10 +26,10 @@ __device__ inline void barrier_arrive(uint64_t* barrier) {
                : "memory");
 }
 __device__ inline void barrier_arrive_expecting(uint64_t* barrier, uint32_t num_bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
-                   shared_address(barrier)),
-               "r"(num_bytes)
-               : "memory");
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(num_bytes)
+      : "memory");
 }
 // Waits for the end of the phase of this parity (0 for the first).
 __device__ inline void barrier_wait(uint64_t* barrier, uint32_t parity) {
@@ -65,8 +65,8 @@ __device__ inline void bulk_copy(void* shared_to, const void* from, uint32_t num
 __device__ inline void bulk_copy(void* shared_to, const void* from, uint32_t num_bytes,
                                  uint64_t* barrier) {
   asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-          shared_address(shared_to)),
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(shared_address(shared_to)),
       "l"(from), "r"(num_bytes), "r"(shared_address(barrier))
       : "memory");
 }

@@ -44,16 +44,15 @@ CUtensorMap make_tensor_map(const void* data, ElementType type, std::array<int64
   const CUtensorMapDataType data_type = type == ElementType::kBf16
                                             ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
                                             : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
-  const CUresult status = encode_function()(
-      &map, data_type, 3, const_cast<void*>(data), dims, byte_strides, box_dims, steps,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult status =
+      encode_function()(&map, data_type, 3, const_cast<void*>(data), dims, byte_strides, box_dims,
+                        steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {
-    throw Error(ErrorCode::kInternal, "cuTensorMapEncodeTiled refused a tensor of " +
-                                          std::to_string(sizes[0]) + " x " +
-                                          std::to_string(sizes[1]) + " x " +
-                                          std::to_string(sizes[2]) + ": status " +
-                                          std::to_string(static_cast<int>(status)));
+    throw Error(ErrorCode::kInternal,
+                "cuTensorMapEncodeTiled refused a tensor of " + std::to_string(sizes[0]) + " x " +
+                    std::to_string(sizes[1]) + " x " + std::to_string(sizes[2]) + ": status " +
+                    std::to_string(static_cast<int>(status)));
   }
   return map;
 }

@@ -10,9 +10,9 @@
 
 namespace glmoe::cuda {
 
-// A three-dimensional tensor of 16-bit values, innermost dimension first; strides in elements of the
-// two outer dimensions. Boxes have an innermost extent of 64 (128 bytes), swizzled over 128 bytes;
-// what a box reaches beyond the tensor reads as zero. `data` is 16-byte aligned, strides are
+// A three-dimensional tensor of 16-bit values, innermost dimension first; strides in elements of
+// the two outer dimensions. Boxes have an innermost extent of 64 (128 bytes), swizzled over 128
+// bytes; what a box reaches beyond the tensor reads as zero. `data` is 16-byte aligned, strides are
 // multiples of 8. Throws kInternal where the driver refuses it, kUnavailable without a driver.
 CUtensorMap make_tensor_map(const void* data, ElementType type, std::array<int64_t, 3> sizes,
                             std::array<int64_t, 2> strides, std::array<int, 3> box);

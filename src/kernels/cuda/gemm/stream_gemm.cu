@@ -120,15 +120,17 @@ __device__ void number_units(const Plan& plan, int tokens_a_unit, Numbering& num
   if (lane == 0) numbering.first_units[num_experts] = total;
 }
 
-// Walks over a block's units.
+// Walks over a block's units: every gridDim.x-th, so that all blocks together read one stretch of
+// memory after the other (blocks with a stretch each were up to a tenth slower).
 class UnitWalk {
  public:
   __device__ UnitWalk(int num_experts, const Numbering& numbering, int rows_a_unit,
-                      int tokens_a_unit, int first_unit)
+                      int tokens_a_unit, int first_unit, int step)
       : numbering_(numbering),
         rows_a_unit_(rows_a_unit),
         tokens_a_unit_(tokens_a_unit),
-        unit_(first_unit) {
+        unit_(first_unit),
+        step_(step) {
     int low = 0;
     int high = num_experts;
     while (high - low > 1) {  // the last expert whose first unit is not after this one
@@ -146,7 +148,7 @@ class UnitWalk {
     const int begin = numbering_.offsets[expert_];
     const int end = numbering_.offsets[expert_ + 1];
     const int local = unit_ - numbering_.first_units[expert_];
-    ++unit_;
+    unit_ += step_;
     if (end - begin <= tokens_a_unit_) {
       return {expert_, local * rows_a_unit_, begin, end - begin};
     }
@@ -158,7 +160,7 @@ class UnitWalk {
 
  private:
   const Numbering& numbering_;
-  int rows_a_unit_, tokens_a_unit_, unit_, expert_;
+  int rows_a_unit_, tokens_a_unit_, unit_, step_, expert_;
 };
 
 // The feeding warp's side of the ring of stages.
@@ -168,7 +170,7 @@ class Feeder {
   static constexpr int kRows = kTileRows * kRowTiles;
   static constexpr int kTokens = kTileTokens * kTokenTiles;
   __device__ Feeder(const Plan& plan, const Numbering& numbering, char* stages, uint64_t* full,
-                    uint64_t* empty, int begin, int end)
+                    uint64_t* empty, int num_units)
       : plan_(plan),
         numbering_(numbering),
         stages_(stages),
@@ -176,8 +178,7 @@ class Feeder {
         empty_(empty),
         policy_(evict_first_policy()),
         grouped_(plan.p.expert_offsets != nullptr),
-        begin_(begin),
-        end_(end) {}
+        num_units_(num_units) {}
 
   // The weights of one matrix depend on no earlier kernel: as many of them as the ring holds are on
   // their way before the activations are waited for.
@@ -185,7 +186,10 @@ class Feeder {
     Cursor cursor(*this);
     if (!grouped_) {
       Cursor activations(*this);
-      const int first = min(plan_.num_stages, (end_ - begin_) * plan_.stages_a_unit);
+      const int first =
+          min(plan_.num_stages,
+              ((num_units_ - 1 - static_cast<int>(blockIdx.x)) / static_cast<int>(gridDim.x) + 1) *
+                  plan_.stages_a_unit);
       for (int i = 0; i < first; ++i, cursor.step()) {
         announce(cursor);
         copy_weights(cursor);
@@ -193,7 +197,7 @@ class Feeder {
       wait_for_earlier_kernels();
       for (int i = 0; i < first; ++i, activations.step()) copy_activations(activations);
     }
-    for (; cursor.unit_number < end_; cursor.step()) {
+    for (; cursor.unit_number < num_units_; cursor.step()) {
       if (cursor.round > 0) barrier_wait(&empty_[cursor.stage], (cursor.round - 1) & 1);
       announce(cursor);
       copy_weights(cursor);
@@ -206,8 +210,9 @@ class Feeder {
   struct Cursor {
     __device__ explicit Cursor(Feeder& f)
         : feeder(f),
-          walk(f.plan_.p.num_experts, f.numbering_, kRows, kTokens, f.begin_),
-          unit_number(f.begin_) {
+          walk(f.plan_.p.num_experts, f.numbering_, kRows, kTokens, static_cast<int>(blockIdx.x),
+               static_cast<int>(gridDim.x)),
+          unit_number(static_cast<int>(blockIdx.x)) {
       enter(walk.next());
     }
     __device__ void enter(const Unit& next) {
@@ -227,7 +232,8 @@ class Feeder {
       if (++stage == plan.num_stages) stage = 0, ++round;
       k += plan.stage_k;
       if (k < plan.p.in_size) return;
-      if (++unit_number < feeder.end_) enter(walk.next());
+      unit_number += gridDim.x;
+      if (unit_number < feeder.num_units_) enter(walk.next());
     }
     __device__ uint32_t row_bytes() const {
       return min(feeder.plan_.stage_k, feeder.plan_.p.in_size - k) * 2;
@@ -246,9 +252,7 @@ class Feeder {
   __device__ char* stage(const Cursor& at) const {
     return stages_ + at.stage * stage_bytes(kRows, kTokens, plan_.stage_k);
   }
-  __device__ char* stage_x(const Cursor& at) const {
-    return stage(at) + kRows * plan_.stage_k * 2;
-  }
+  __device__ char* stage_x(const Cursor& at) const { return stage(at) + kRows * plan_.stage_k * 2; }
   // A box counts whole, also where it reaches beyond the matrix (zeros come instead).
   __device__ void announce(const Cursor& at) {
     if (threadIdx.x % 32 == 0) {
@@ -281,7 +285,7 @@ class Feeder {
   uint64_t* empty_;
   uint64_t policy_;
   bool grouped_;
-  int begin_, end_;
+  int num_units_;
 };
 
 __device__ inline void consumers_sync() {
@@ -309,8 +313,8 @@ class Consumer {
     }
     const int warp = threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
-    // The rows and pieces whose addresses this lane gives to ldmatrix: of the matrix the quarters of
-    // 16 x 16 (rows 0-7 and 8-15 of the first piece, then of the second), of x 8 x 32.
+    // The rows and pieces whose addresses this lane gives to ldmatrix: of the matrix the quarters
+    // of 16 x 16 (rows 0-7 and 8-15 of the first piece, then of the second), of x 8 x 32.
     const int w_row = lane % 16;
     const int w_piece = lane / 16;
     const int x_row = lane % 8;
@@ -459,18 +463,16 @@ __global__ void __launch_bounds__(kThreads, 1)
   __syncthreads();
   let_next_kernel_start();
 
-  const int64_t num_units = numbering.first_units[plan.p.num_experts];
-  const int begin = static_cast<int>(blockIdx.x * num_units / gridDim.x);
-  const int end = static_cast<int>((blockIdx.x + 1) * num_units / gridDim.x);
-  if (begin == end) return;
+  const int num_units = numbering.first_units[plan.p.num_experts];
+  if (blockIdx.x >= num_units) return;
   if (warp == kConsumerWarps) {
-    Feeder<kRowTiles, kTokenTiles>(plan, numbering, stages, full, empty, begin, end).run();
+    Feeder<kRowTiles, kTokenTiles>(plan, numbering, stages, full, empty, num_units).run();
   } else {
     if (!kGrouped) wait_for_earlier_kernels();
     Consumer<T, kRowTiles, kTokenTiles, kGrouped> consumer(plan, stages, full, empty, sums);
     UnitWalk walk(plan.p.num_experts, numbering, kTileRows * kRowTiles, kTileTokens * kTokenTiles,
-                  begin);
-    for (int u = begin; u < end; ++u) consumer.consume(walk.next());
+                  static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+    for (int u = blockIdx.x; u < num_units; u += gridDim.x) consumer.consume(walk.next());
   }
 }
 
@@ -524,7 +526,6 @@ template <class T>
 void choose(const Plan& plan, const StreamGemmConfig& config, int grid, cudaStream_t stream) {
   switch (config.row_tiles * 16 + config.token_tiles) {
     case 16 + 1: return launch<T, 1, 1>(plan, config, grid, stream);
-    case 16 + 2: return launch<T, 1, 2>(plan, config, grid, stream);
     case 32 + 2: return launch<T, 2, 2>(plan, config, grid, stream);
     case 32 + 4: return launch<T, 2, 4>(plan, config, grid, stream);
     default:
@@ -547,24 +548,18 @@ StreamGemmConfig stream_gemm_config(const StreamGemmParams& p) {
   StreamGemmConfig config;
   // Rows that a matrix meets: with experts the mean, since a unit takes as few tiles as it needs.
   const int rows = (p.num_rows + p.num_experts - 1) / p.num_experts;
+  // Measured on an H100. Experts want few stages: more of them in flight read no faster, and got in
+  // each other's way. A warp's share of a row is the same in all, since stages are multiples of
+  // what all warps take at a time.
   if (p.num_experts > 1) {
-    config.row_tiles = rows > 4 ? 2 : 1;
-    config.token_tiles = rows > 8 ? 4 : 2;
+    config = rows > 8 ? StreamGemmConfig{2, 4, 512, 2} : StreamGemmConfig{2, 2, 512, 3};
+  } else if (rows > 16) {
+    config = {2, 4, 256, 5};
   } else {
-    config.row_tiles = rows > 8 ? 2 : 1;
-    config.token_tiles = rows > 16 ? 4 : (rows > 8 ? 2 : 1);
+    config = rows > 8 ? StreamGemmConfig{2, 2, 512, 3} : StreamGemmConfig{1, 1, 1024, 4};
   }
-  if (config.row_tiles == 1 && config.token_tiles == 4) config.row_tiles = 2;
-  // Long stages, since a copy has its price, but at least four of them. Multiples of what all warps
-  // take at a time, so that a warp's share of a row is the same however the row is cut.
   constexpr int kStep = kConsumerWarps * kChunkK;
-  config.stage_k = std::min(4 * kStep, (p.in_size + kStep - 1) / kStep * kStep);
-  config.num_stages = 4;
-  while (config.stage_k > kStep && shared_bytes(config) > kMaxDynamicShared) {
-    config.stage_k -= kStep;
-  }
-  config.num_stages = kMaxStages;
-  while (config.num_stages > 2 && shared_bytes(config) > kMaxDynamicShared) --config.num_stages;
+  config.stage_k = std::min(config.stage_k, (p.in_size + kStep - 1) / kStep * kStep);
   config.shared_bytes = shared_bytes(config);
   return config;
 }

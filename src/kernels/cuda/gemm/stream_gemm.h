@@ -30,9 +30,9 @@ struct StreamGemmParams {
   const float* bias = nullptr;  // [N] or nullptr; kStore and kStoreF32
   ElementType type = ElementType::kBf16;
   StreamEpilogue epilogue = StreamEpilogue::kStore;
-  int num_rows = 0;   // M of one matrix; for experts an upper bound of all rows
-  int out_size = 0;   // N; a multiple of 16 for kSwiglu
-  int in_size = 0;    // K, a multiple of 64
+  int num_rows = 0;        // M of one matrix; for experts an upper bound of all rows
+  int out_size = 0;        // N; a multiple of 16 for kSwiglu
+  int in_size = 0;         // K, a multiple of 64
   int64_t x_stride = 0;    // elements from one row of x to the next, a multiple of 8
   int64_t out_stride = 0;  // elements from one row of out to the next
   // Experts: rows offsets[e] .. offsets[e+1]-1 of out belong to matrix e; row p of out comes from
