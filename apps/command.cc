@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <limits>
@@ -40,8 +42,8 @@ void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required
                      "Tokens that the KV cache holds [what fits]");
   command
       .add_option("--kv_cache_fraction", options.kv_cache.free_memory_fraction,
-                  "Share of the free memory for the KV cache, without --kv_cache_tokens")
-      ->capture_default_str();
+                  "Share of the free memory for the KV cache, without --kv_cache_tokens [0.5 on the "
+                  "CPU, 0.9 on a GPU]");
   command.add_option("--tokens_per_block", options.kv_cache.tokens_per_block, "KV block size")
       ->capture_default_str();
   command.add_flag("--verify_checksums,!--skip_checksums", options.verify_checksums,
@@ -69,16 +71,55 @@ void add_sampling_flags(CLI::App& command, SamplingParams& sampling) {
   command.add_option("--prompt_logprobs", sampling.prompt_logprobs);
 }
 
-void add_mapping_flags(CLI::App& command, Mapping& mapping) {
-  command.add_option("--tensor_parallel_size,--tp_size", mapping.tp_size)->capture_default_str();
-  command.add_option("--pipeline_parallel_size,--pp_size", mapping.pp_size)->capture_default_str();
-  command
-      .add_option("--expert_parallel_size,--ep_size,--moe_ep_size", mapping.ep_size,
-                  "Ranks over which the experts are divided")
-      ->capture_default_str();
-  command.add_option("--moe_tp_size", mapping.moe_tp_size,
-                     "Ranks over which one expert is divided [tp_size / ep_size]");
-  command.add_option("--world_size", mapping.world_size, "Ranks [tp_size * pp_size]");
+std::function<bool()> add_mapping_flags(CLI::App& command, Mapping& mapping) {
+  const std::vector<const CLI::Option*> flags = {
+      command.add_option("--tensor_parallel_size,--tp_size", mapping.tp_size)
+          ->capture_default_str(),
+      command.add_option("--pipeline_parallel_size,--pp_size", mapping.pp_size)
+          ->capture_default_str(),
+      command
+          .add_option("--expert_parallel_size,--ep_size,--moe_ep_size", mapping.ep_size,
+                      "Ranks over which the experts are divided")
+          ->capture_default_str(),
+      command.add_option("--moe_tp_size", mapping.moe_tp_size,
+                         "Ranks over which one expert is divided [tp_size / ep_size]"),
+      command.add_option("--world_size", mapping.world_size, "Ranks [tp_size * pp_size]")};
+  return [flags] {
+    return std::any_of(flags.begin(), flags.end(),
+                       [](const CLI::Option* flag) { return flag->count() > 0; });
+  };
+}
+
+namespace {
+
+template <class T>
+std::string whole_number_problem(const std::string& text) {
+  T value = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (status == std::errc() && end == text.data() + text.size()) return {};
+  return fmt::format("a whole number from {} to {} was wanted, found '{}'",
+                     std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), text);
+}
+
+}  // namespace
+
+void check_whole_numbers(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type.starts_with("UINT")) option->check(whole_number_problem<uint64_t>, "", "");
+    if (type.starts_with("INT")) option->check(whole_number_problem<int64_t>, "", "");
+  }
+  for (CLI::App* command : app.get_subcommands({})) check_whole_numbers(*command);
+}
+
+std::optional<DType> parse_float_dtype(const std::string& name, const std::string& flag) {
+  if (name == "auto") return std::nullopt;
+  DType dtype;
+  if (!parse_dtype(name, dtype) ||
+      (dtype != DType::kF32 && dtype != DType::kBF16 && dtype != DType::kF16)) {
+    fail_argument("{} '{}' is unknown: use auto, float32, bfloat16 or float16", flag, name);
+  }
+  return dtype;
 }
 
 int64_t parse_bytes(const std::string& text, const std::string& flag) {
@@ -116,6 +157,19 @@ void print_json(const Json& json) {
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::fputs((text + "\n").c_str(), stdout);
   std::fflush(stdout);
+}
+
+void print_error(const std::string& message) {
+  std::string line = "glmoe: ";
+  for (const char c : message) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      line += fmt::format("\\x{:02x}", byte);
+    } else {
+      line += c;
+    }
+  }
+  std::fputs((line + "\n").c_str(), stderr);
 }
 
 struct ProgressBar::State {

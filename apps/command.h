@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "glmoe/llm.h"
+#include "tensor/dtype.h"
 
 namespace glmoe::apps {
 
@@ -27,8 +28,16 @@ void add_bench(CLI::App& app);
 void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required = true);
 void add_sampling_flags(CLI::App& command, SamplingParams& sampling);
 
-// --tensor_parallel_size (--tp_size) and its kin.
-void add_mapping_flags(CLI::App& command, Mapping& mapping);
+// --tensor_parallel_size (--tp_size) and its kin. The result tells, once the line is parsed,
+// whether any of them was given.
+std::function<bool()> add_mapping_flags(CLI::App& command, Mapping& mapping);
+
+// CLI11 clamps a whole number that does not fit 64 bits and takes -1 for an unsigned one, both in
+// silence: makes every whole-number flag of `app` and its sub-commands refuse them.
+void check_whole_numbers(CLI::App& app);
+
+// The DType that `name` says, nullopt for "auto". Throws kInvalidArgument naming the flag.
+std::optional<DType> parse_float_dtype(const std::string& name, const std::string& flag);
 
 // "8G", "512M", "65536": bytes. Throws kInvalidArgument naming the flag.
 int64_t parse_bytes(const std::string& text, const std::string& flag);
@@ -49,5 +58,9 @@ class ProgressBar {
 
 // Prints the object on one line of standard output.
 void print_json(const Json& json);
+
+// "glmoe: message" on standard error, one line whatever the message holds: names that came from
+// strangers' files may hold newlines and terminal commands, which are shown as \x1b.
+void print_error(const std::string& message);
 
 }  // namespace glmoe::apps

@@ -17,7 +17,7 @@ struct FolderOptions {
   Mapping mapping;
 };
 
-void add_folder_flags(CLI::App& command, FolderOptions& options) {
+std::function<bool()> add_folder_flags(CLI::App& command, FolderOptions& options) {
   command.add_option("--model_dir", options.model_dir, "Folder to read")->required();
   command.add_option("--output_dir", options.output_dir, "Folder to write")->required();
   command
@@ -27,17 +27,7 @@ void add_folder_flags(CLI::App& command, FolderOptions& options) {
   command.add_option("--workers", options.workers, "Threads [one a physical core]")
       ->check(CLI::Range(0, 4096));
   command.add_option("--max_host_memory", options.max_host_memory, "For example 8G [no limit]");
-  add_mapping_flags(command, options.mapping);
-}
-
-std::optional<DType> matrix_dtype(const std::string& name) {
-  if (name == "auto") return std::nullopt;
-  DType dtype;
-  if (!parse_dtype(name, dtype) ||
-      (dtype != DType::kF32 && dtype != DType::kBF16 && dtype != DType::kF16)) {
-    fail_argument("--dtype '{}' is unknown: use auto, float32, bfloat16 or float16", name);
-  }
-  return dtype;
+  return add_mapping_flags(command, options.mapping);
 }
 
 uint64_t memory_limit(const std::string& text) {
@@ -58,7 +48,7 @@ void convert(const FolderOptions& options) {
   const ConvertReport report =
       convert_checkpoint({.model_dir = options.model_dir,
                           .output_dir = options.output_dir,
-                          .dtype = matrix_dtype(options.dtype),
+                          .dtype = parse_float_dtype(options.dtype, "--dtype"),
                           .mapping = options.mapping,
                           .workers = options.workers,
                           .max_host_memory = memory_limit(options.max_host_memory)},
@@ -66,17 +56,21 @@ void convert(const FolderOptions& options) {
                            bar.update(done, total, name);
                          });
   print_report("converted to", options, report.num_ranks, report.num_bytes, report.dtype);
+  if (report.resumed_bytes > 0) {
+    std::printf("of these, %s were there from an interrupted run\n",
+                human_bytes(static_cast<double>(report.resumed_bytes)).c_str());
+  }
 }
 
-void build(const FolderOptions& options) {
+void build(const FolderOptions& options, bool mapping_given) {
   ProgressBar bar("build");
   BuildOptions build_options{.model_dir = options.model_dir,
                              .output_dir = options.output_dir,
-                             .dtype = matrix_dtype(options.dtype),
+                             .dtype = parse_float_dtype(options.dtype, "--dtype"),
                              .workers = options.workers,
                              .max_host_memory = memory_limit(options.max_host_memory)};
-  // Without flags the converted folder's own mapping is kept.
-  if (options.mapping != Mapping{}) build_options.mapping = options.mapping;
+  // Without flags the converted folder's own mapping is kept; --tp_size 1 is one.
+  if (mapping_given) build_options.mapping = options.mapping;
   const BuildReport report =
       build_engine(build_options, [&](uint64_t done, uint64_t total, const std::string& name) {
         bar.update(done, total, name);
@@ -98,8 +92,8 @@ void add_build(CLI::App& app) {
   auto options = std::make_shared<FolderOptions>();
   CLI::App* command =
       app.add_subcommand("build", "Converted (or Hugging Face) folder to an engine");
-  add_folder_flags(*command, *options);
-  command->callback([options] { build(*options); });
+  const auto mapping_given = add_folder_flags(*command, *options);
+  command->callback([options, mapping_given] { build(*options, mapping_given()); });
 }
 
 }  // namespace glmoe::apps

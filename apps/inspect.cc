@@ -17,14 +17,6 @@ struct PlanOptions {
   bool json = false;
 };
 
-DType dtype_or(const std::string& name, DType fallback, const char* flag) {
-  DType dtype = fallback;
-  if (name != "auto" && !parse_dtype(name, dtype)) {
-    fail_argument("{} '{}' is unknown: use auto, float32, bfloat16 or float16", flag, name);
-  }
-  return dtype;
-}
-
 void plan(PlanOptions options) {
   if (options.model.empty() == options.preset.empty()) {
     fail_argument("plan: either --model FOLDER or --preset NAME is wanted");
@@ -41,8 +33,9 @@ void plan(PlanOptions options) {
   }
   if (options.num_layers > 0) config.num_hidden_layers = options.num_layers;
   options.plan.mapping = options.mapping;
-  options.plan.weight_dtype = dtype_or(options.dtype, dtype, "--dtype");
-  options.plan.kv_dtype = dtype_or(options.kv_dtype, options.plan.weight_dtype, "--kv_dtype");
+  options.plan.weight_dtype = parse_float_dtype(options.dtype, "--dtype").value_or(dtype);
+  options.plan.kv_dtype =
+      parse_float_dtype(options.kv_dtype, "--kv_dtype").value_or(options.plan.weight_dtype);
   const MemoryPlan result = plan_memory(config, options.plan);
   const int64_t memory = options.memory.empty() ? 0 : parse_bytes(options.memory, "--memory");
   if (options.json) {
@@ -83,7 +76,8 @@ void add_plan(CLI::App& app) {
   CLI::App* command = app.add_subcommand("plan", "Memory by part, without loading the weights");
   command->add_option("--model", options->model, "Model folder");
   command->add_option("--preset", options->preset, "Shapes of a published model");
-  command->add_option("--layers,--num_layers", options->num_layers, "Only so many layers");
+  command->add_option("--layers,--num_layers", options->num_layers, "Only so many layers")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--dtype", options->dtype, "Type of the matrices")->capture_default_str();
   command->add_option("--kv_dtype", options->kv_dtype, "Type of the KV cache")
       ->capture_default_str();

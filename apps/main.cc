@@ -35,7 +35,7 @@ std::vector<std::string> normalised_arguments(int argc, char** argv) {
 }
 
 int fail_with(const std::string& message, int status) {
-  std::fprintf(stderr, "glmoe: %s\n", message.c_str());
+  print_error(message);
   return status;
 }
 
@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   add_inspect(app);
   add_plan(app);
   add_bench(app);
+  check_whole_numbers(app);
   try {
     app.parse(normalised_arguments(argc, argv));
     return 0;
@@ -63,6 +64,10 @@ int run(int argc, char** argv) {
     return result.get_exit_code();
   } catch (const CLI::Success& help) {
     return app.exit(help);
+  } catch (const CLI::RequiredError& error) {  // a misspelt sub-command is one that is missing
+    const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+    const std::string found = rest.empty() ? "" : ", found '" + rest.front() + "'";
+    return fail_with(error.what() + found + " (see glmoe --help)", 2);
   } catch (const CLI::ParseError& error) {
     return fail_with(std::string(error.what()) + " (see glmoe --help)", 2);
   }
@@ -73,10 +78,17 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using glmoe::apps::fail_with;
+  // A closed pipe and a limit on file sizes become errors of the write, which name the file.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     glmoe::log::init();
-    return glmoe::apps::run(argc, argv);
+    const int status = glmoe::apps::run(argc, argv);
+    // An answer that nobody got is no success.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return fail_with("standard output: writing failed (a full disk or a closed pipe?)", 1);
+    }
+    return status;
   } catch (const glmoe::Error& error) {
     const bool usage = error.code() == glmoe::ErrorCode::kInvalidArgument;
     return fail_with(error.what(), usage ? 2 : 1);

@@ -31,6 +31,7 @@ std::atomic<bool> interrupted{false};
 void on_interrupt(int) { interrupted.store(true); }
 
 // The order of keys is kept: templates print tools and arguments as they stand.
+// Strings in `messages` are whole UTF-8.
 std::string render(const LLM& llm, const RunOptions& options, OrderedJson messages,
                    const std::string& tools_json = {}) {
   if (!options.system.empty()) {
@@ -39,18 +40,23 @@ std::string render(const LLM& llm, const RunOptions& options, OrderedJson messag
   ChatOptions chat;
   chat.tools_json = tools_json;
   chat.enable_thinking = options.thinking;
-  std::string messages_json;
-  try {
-    messages_json = messages.dump();
-  } catch (const nlohmann::json::exception& error) {
-    fail_argument("the message is not valid UTF-8: {}", error.what());
-  }
-  return llm.render_chat(messages_json, chat);
+  return llm.render_chat(messages.dump(), chat);
 }
 
-std::string user_prompt(const LLM& llm, const RunOptions& options, const std::string& text) {
+// `where` it came from: a flag, or a file and a line.
+void check_utf8(const std::string& text, const std::string& where) {
+  try {
+    Json(text).dump();
+  } catch (const nlohmann::json::exception& error) {
+    fail_argument("{}: the text is not valid UTF-8: {}", where, json_problem(error));
+  }
+}
+
+std::string user_prompt(const LLM& llm, const RunOptions& options, const std::string& text,
+                        const std::string& where) {
+  if (text.empty()) fail_argument("{}: the prompt is empty: at least one token is wanted", where);
+  check_utf8(text, where);
   if (options.raw) return text;
-  if (text.empty()) fail_argument("the prompt is empty: at least one token is wanted");
   return render(llm, options, OrderedJson::array({{{"role", "user"}, {"content", text}}}));
 }
 
@@ -103,7 +109,7 @@ int report_errors(const RequestOutput& output) {
   int status = 0;
   for (const CompletionOutput& answer : output.outputs) {
     if (answer.finish_reason != FinishReason::kError) continue;
-    std::fprintf(stderr, "glmoe: the answer ended early: %s\n", answer.error.c_str());
+    print_error("the answer ended early: " + answer.error);
     status = 1;
   }
   return status;
@@ -111,19 +117,21 @@ int report_errors(const RequestOutput& output) {
 
 // Prints the stream as it comes; ctrl-C cancels the answer. Returns its text.
 std::string stream_answer(ResponseStream stream, int& status) {
-  std::string text;
+  std::string text, error;
   OutputDelta delta;
   while (stream.next(delta)) {
     if (interrupted.exchange(false)) stream.cancel();
     text += delta.text;
     std::fputs(delta.text.c_str(), stdout);
     std::fflush(stdout);
-    if (delta.finish_reason == FinishReason::kError) {
-      std::fprintf(stderr, "\nglmoe: the answer ended early: %s", delta.error.c_str());
-      status = 1;
-    }
+    if (delta.finish_reason == FinishReason::kError) error = delta.error;
   }
   std::fputs("\n", stdout);
+  std::fflush(stdout);
+  if (!error.empty()) {
+    print_error("the answer ended early: " + error);
+    status = 1;
+  }
   return text;
 }
 
@@ -144,7 +152,7 @@ int print_answers(LLM& llm, const RunOptions& options, const std::vector<Prompt>
 int run_prompts(LLM& llm, const RunOptions& options) {
   std::vector<Prompt> prompts;
   for (const std::string& text : options.prompts) {
-    prompts.emplace_back(user_prompt(llm, options, text));
+    prompts.emplace_back(user_prompt(llm, options, text, "--prompt"));
   }
   if (!options.json && prompts.size() == 1 && options.sampling.n == 1) {
     int status = 0;
@@ -158,7 +166,7 @@ int run_prompts(LLM& llm, const RunOptions& options) {
 // "tools").
 Prompt prompt_of_line(const LLM& llm, const RunOptions& options, const std::string& line,
                       const std::string& where) {
-  if (!options.prompt_file.ends_with(".jsonl")) return user_prompt(llm, options, line);
+  if (!options.prompt_file.ends_with(".jsonl")) return user_prompt(llm, options, line, where);
   const Json json = parse_json(line, where);
   const JsonReader reader(json, where);
   if (reader.has("messages")) {
@@ -166,12 +174,14 @@ Prompt prompt_of_line(const LLM& llm, const RunOptions& options, const std::stri
     return render(llm, options, ordered["messages"],
                   reader.has("tools") ? ordered["tools"].dump() : std::string());
   }
-  if (!reader.has("token_ids")) return user_prompt(llm, options, reader.string("prompt"));
+  if (!reader.has("token_ids")) return user_prompt(llm, options, reader.string("prompt"), where);
   std::vector<int32_t> ids;
   const Json& list = reader.raw("token_ids");
+  if (!list.is_array() || list.empty()) {
+    fail_argument("{}: token_ids: a list of at least one token id was wanted", where);
+  }
   for (const Json& id : list) {
-    if (!list.is_array() || !id.is_number_integer() || id.get<int64_t>() < 0 ||
-        id.get<int64_t>() > INT32_MAX) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) {
       fail_argument("{}: token_ids: a list of token ids was wanted", where);
     }
     ids.push_back(id.get<int32_t>());
@@ -218,11 +228,12 @@ int run_chat(LLM& llm, const RunOptions& options) {
     if (line.empty()) continue;
     messages.push_back({{"role", "user"}, {"content", line}});
     try {
+      check_utf8(line, "standard input");
       const std::string prompt = render(llm, options, messages);
       std::string answer = stream_answer(llm.submit({prompt, options.sampling}), status);
       messages.push_back({{"role", "assistant"}, {"content", std::move(answer)}});
     } catch (const Error& error) {
-      std::fprintf(stderr, "glmoe: %s\n", error.what());
+      print_error(error.what());
       messages.erase(messages.size() - 1);
       status = 1;
     }
@@ -231,6 +242,7 @@ int run_chat(LLM& llm, const RunOptions& options) {
 
 int run(const RunOptions& options) {
   LLM llm(options.llm);
+  check_utf8(options.system, "--system");
   if (options.verbose) std::fputs(llm.describe().c_str(), stderr);
   if (!options.prompt_file.empty()) return run_file(llm, options);
   if (!options.prompts.empty()) return run_prompts(llm, options);

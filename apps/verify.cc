@@ -17,7 +17,7 @@ struct VerifyOptions {
   LlmOptions llm;
   std::string reference;
   std::string source;
-  double max_rel_err = 0.0;  // 0: by the computing type
+  std::optional<double> max_rel_err;  // unset: by the computing type
   bool json = false;
 };
 
@@ -151,7 +151,7 @@ int verify_reference(const VerifyOptions& options) {
 
   const std::string& dtype = options.llm.dtype == "auto" ? llm.config().dtype : options.llm.dtype;
   const bool exact = dtype == "float32";
-  const double limit = options.max_rel_err > 0.0 ? options.max_rel_err : (exact ? 1e-4 : 2e-2);
+  const double limit = options.max_rel_err.value_or(exact ? 1e-4 : 2e-2);
   // In a 16-bit type two tokens may tie within rounding; only float32 has to agree on every one.
   const bool ok = errors.rel_err <= limit && (!exact || same == rows);
   const std::string greedy = rows > 0 ? fmt::format("{}/{}", same, rows) : "none";
@@ -175,6 +175,21 @@ int verify_reference(const VerifyOptions& options) {
 int verify_source(const VerifyOptions& options) {
   ThreadTeam team(static_cast<int>(options.llm.num_threads));
   const CompareReport report = compare_engine_with_source(options.llm.model, options.source, team);
+  if (options.json) {
+    Json different = Json::array();
+    for (const TensorDifference& difference : report.different) {
+      different.push_back({{"name", difference.name},
+                           {"position", difference.position},
+                           {"num_different", difference.num_different},
+                           {"max_abs_diff", difference.max_abs_diff}});
+    }
+    print_json({{"compared", report.compared},
+                {"different", different},
+                {"missing", report.missing},
+                {"extra", report.extra},
+                {"ok", report.equal()}});
+    return report.equal() ? 0 : 1;
+  }
   for (const TensorDifference& difference : report.different) {
     std::printf("differs: %s at [%s], %lld elements, at most by %g\n", difference.name.c_str(),
                 fmt::format("{}", fmt::join(difference.position, ", ")).c_str(),
@@ -205,6 +220,9 @@ void add_verify(CLI::App& app) {
                       "Limit of ||ours - ref|| / ||ref|| [1e-4 in float32, else 2e-2]");
   command->add_flag("--json", options->json);
   command->callback([options] {
+    if (options->max_rel_err && !(*options->max_rel_err >= 0.0)) {
+      fail_argument("--max_rel_err: a number from 0 was wanted, found {}", *options->max_rel_err);
+    }
     if (options->reference.empty() && options->source.empty()) {
       fail_argument("verify: --reference FILE or --source FOLDER is wanted");
     }

@@ -4,7 +4,7 @@ set(GLMOE_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined or
 option(GLMOE_TESTS "Build the tests" ON)
 option(GLMOE_BENCH "Build the micro-benchmarks" OFF)
 option(GLMOE_FUZZ "Build the fuzz targets (needs clang)" OFF)
-option(GLMOE_STATIC "Link everything but CUDA statically, for hosts without the libraries" OFF)
+option(GLMOE_STATIC "Link everything but CUDA and the C library statically, for other hosts" OFF)
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -38,7 +38,7 @@ if(GLMOE_FUZZ)
   target_compile_options(glmoe_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(GLMOE_STATIC)
-  target_link_options(glmoe_flags INTERFACE -static)
+  target_link_options(glmoe_flags INTERFACE -static-libstdc++ -static-libgcc)
 endif()
 
 set(GLMOE_CUDA_ENABLED OFF)

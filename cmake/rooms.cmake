@@ -1,11 +1,14 @@
 # One target a room, with the rooms and libraries that it may use; nothing else is on its path to
 # link. tools/check_layers.py checks the includes against docs/architecture.md.
 
-# glmoe_room(NAME DEPS rooms... LIBS libraries...)
+# glmoe_room(NAME SOURCES files... DEPS rooms... LIBS libraries...): without SOURCES every NAME/**/*.cc
 function(glmoe_room name)
-  cmake_parse_arguments(ROOM "" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "SOURCES;DEPS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/kernels/cuda/")
+  if(ROOM_SOURCES)
+    set(sources ${ROOM_SOURCES})
+  endif()
   if(sources)
     add_library(glmoe_${name} STATIC ${sources})
     set(scope PUBLIC)
@@ -34,6 +37,9 @@ function(glmoe_room_tests name)
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 120)
   endif()
+  if(GLMOE_SANITIZE)
+    math(EXPR T_TIMEOUT "5 * ${T_TIMEOUT}")  # sanitizers cost up to twenty times the time
+  endif()
   add_executable(${name}_test ${sources})
   target_link_libraries(${name}_test PRIVATE glmoe_flags glmoe_${name} glmoe_test_support
     GTest::gmock GTest::gtest_main)
@@ -51,8 +57,8 @@ endfunction()
 
 # The CUDA side, only where GLMOE_CUDA_ENABLED.
 
-# glmoe_cuda_kernels(): src/kernels/cuda/**/*.cu as glmoe_kernels_cuda, part of whatever links the
-# room kernels. The runtime is linked statically and looks for a driver only when it is called, so
+# glmoe_cuda_kernels(): src/kernels/cuda/**/*.cu as glmoe_kernels_cuda, which the room gpu
+# links. The runtime is linked statically and looks for a driver only when it is called, so
 # the program starts on a machine without one.
 function(glmoe_cuda_kernels)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cu)
@@ -60,10 +66,9 @@ function(glmoe_cuda_kernels)
   set_target_properties(glmoe_kernels_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
   target_include_directories(glmoe_kernels_cuda PUBLIC
     ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
-  target_link_libraries(glmoe_kernels_cuda PRIVATE glmoe_flags PUBLIC CUDA::cudart_static)
-  # The whole archive: no op calls a kernel by name yet, and the program carries them all the same.
-  target_link_libraries(glmoe_kernels INTERFACE
-    "$<LINK_LIBRARY:WHOLE_ARCHIVE,glmoe_kernels_cuda>")
+  target_include_directories(glmoe_kernels_cuda SYSTEM PRIVATE ${GLMOE_CUTLASS_DIR}/include)
+  target_link_libraries(glmoe_kernels_cuda PRIVATE glmoe_flags PUBLIC CUDA::cudart_static
+    CUDA::cublasLt)
 endfunction()
 
 # glmoe_cuda_program(NAME INCLUDE folder SOURCES sources...): a program of .cu files.

@@ -109,7 +109,8 @@ class Checker:
         top = file.relative_to(self.root).parts[0]
         if top in ("tests", "bench"):
             # The GPU tests are one program with its own include folder.
-            roots += [self.root / top, self.root / "tests/kernels/cuda"]
+            roots += [self.root / top, self.root / "tests/kernels/cuda",
+                      self.root / "bench/kernels/cuda"]
         if top in ("apps", "bench", "python"):
             roots.append(self.root)
         for base in roots:

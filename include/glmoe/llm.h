@@ -19,15 +19,16 @@ namespace glmoe {
 
 struct KvCacheConfig {
   int64_t max_tokens = 0;  // 0: as many as fit
-  // Of the memory free after loading the weights, where max_tokens is 0.
-  double free_memory_fraction = 0.5;
+  // Of the memory free after loading the weights, where max_tokens is 0; empty: 0.5 on the CPU,
+  // 0.9 on a GPU.
+  std::optional<double> free_memory_fraction;
   int64_t tokens_per_block = 16;
 };
 
 struct LlmOptions {
   std::string model;             // Hugging Face folder, converted folder or engine
   std::string tokenizer;         // folder with tokenizer.json; empty: the model's own
-  std::string backend = "auto";  // auto, cpu, cuda
+  std::string backend = "auto";  // cpu, cuda (one NVIDIA Hopper GPU), auto: cuda where there is one
   int64_t tensor_parallel_size = 1;
   int64_t pipeline_parallel_size = 1;
   int64_t expert_parallel_size = 1;

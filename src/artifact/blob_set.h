@@ -24,15 +24,26 @@ struct BlobSet {
   std::vector<std::shared_ptr<const void>> owners;
 };
 
+struct MemoryLoadOptions {
+  bool include_mtp = true;  // false: MTP layers stay out of memory and of the result's config
+  // What the buffer may take; the system gives more than there is and ends the process later.
+  uint64_t available_bytes = UINT64_MAX;
+  ProgressCallback progress;
+};
+
 // Fills one buffer with the whole model (mapping of one rank), matrices as `dtype`, in parallel.
+// Throws kOutOfMemory, before anything is allocated, where that is more than options allow.
 BlobSet load_to_memory(const TensorSource& source, DType dtype, ThreadTeam& team,
-                       const ProgressCallback& progress = {});
+                       const MemoryLoadOptions& options = {});
 
 // Lays `blobs` out in one buffer, each at a page, and names the places.
 struct BlobBuffer {
   std::shared_ptr<Buffer> memory;
   std::vector<TensorView> views;  // one a blob
 };
-BlobBuffer allocate_blobs(const std::vector<RankBlob>& blobs);
+// Throws kOutOfMemory naming `what`, the bytes needed and `available_bytes`, and ending with what
+// to do about it, where the buffer would be larger than that; nothing is allocated then.
+BlobBuffer allocate_blobs(const std::vector<RankBlob>& blobs, uint64_t available_bytes,
+                          const std::string& what, const std::string& remedy);
 
 }  // namespace glmoe

@@ -8,6 +8,7 @@
 #include "artifact/checksum.h"
 #include "artifact/rank_source.h"
 #include "base/check.h"
+#include "base/error.h"
 
 namespace glmoe {
 namespace {
@@ -120,6 +121,10 @@ void ArtifactReader::verify_blobs(ThreadTeam& team) const {
           fmt::format("{}: checksum {} was wanted, found {}", item.what, *item.wanted, found));
     }
   });
+  if (manifest_.checksum_said != manifest_.checksum_found) {
+    reasons.push_back(fmt::format("manifest.json: checksum {} was wanted, found {}",
+                                  manifest_.checksum_said, manifest_.checksum_found));
+  }
   std::sort(reasons.begin(), reasons.end());
   fail_with_reasons(ErrorCode::kCorrupt, folder_ + ": content has changed since it was built",
                     reasons);

@@ -24,8 +24,8 @@ class ArtifactReader {
   const Glm4MoeConfig& config() const { return manifest_.config; }
   TensorView view(size_t rank, const EngineBlob& blob) const;
 
-  // Reads everything and compares checksums, in parallel; companion files too. Throws kCorrupt
-  // naming all blobs and files that differ, kIo when a file shrank meanwhile.
+  // Reads everything and compares checksums, in parallel; manifest and companion files too. Throws
+  // kCorrupt naming all blobs and files that differ, kIo when a file shrank meanwhile.
   void verify_blobs(ThreadTeam& team) const;
 
   // Full logical tensors, stitched from all ranks; keeps the mappings alive.

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <utility>
 
+#include "artifact/checksum.h"
 #include "artifact/model_json.h"
-#include "artifact/rank_source.h"
 #include "base/error.h"
 #include "spec/config_json.h"
 
@@ -17,6 +18,15 @@
 
 namespace glmoe {
 namespace {
+
+constexpr const char* kChecksumField = "manifest_checksum";
+
+// Of everything but the field that holds it; spaces and the order of keys do not matter.
+std::string content_checksum(Json json) {
+  json.erase(kChecksumField);
+  const std::string text = json.dump();
+  return checksum_hex(std::as_bytes(std::span(text)));
+}
 
 Json shape_to_json(const Shape& shape) {
   Json dims = Json::array();
@@ -166,7 +176,7 @@ Json manifest_to_json(const EngineManifest& manifest) {
   for (const EngineFile& file : manifest.files) {
     files.push_back({{"name", file.name}, {"size", file.size}, {"checksum", file.checksum}});
   }
-  return {
+  Json json = {
       {"format", "glmoe-engine"},
       {"format_version", manifest.format_version},
       {"builder", manifest.builder},
@@ -178,6 +188,8 @@ Json manifest_to_json(const EngineManifest& manifest) {
       {"checksum", "xxh3-128"},
       {"ranks", std::move(ranks)},
       {"files", std::move(files)}};
+  json[kChecksumField] = content_checksum(json);
+  return json;
 }
 
 EngineManifest read_manifest(const std::string& folder) {
@@ -193,6 +205,8 @@ EngineManifest read_manifest(const std::string& folder) {
          "engine again",
          path, manifest.format_version, manifest.builder, kEngineFormatVersion);
   }
+  manifest.checksum_said = reader.string_or(kChecksumField, "none");
+  manifest.checksum_found = content_checksum(json);
   std::vector<std::string> reasons;
   collect(reasons, [&] {
     manifest.config = config_from_json(reader.raw("model"), path + ": model");

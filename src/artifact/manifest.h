@@ -47,6 +47,8 @@ struct EngineManifest {
   std::string source_kind, source_fingerprint;
   std::vector<EngineRank> ranks;
   std::vector<EngineFile> files;
+  // Of the manifest's own content: as it says, and as read_manifest found it.
+  std::string checksum_said, checksum_found;
 };
 
 std::string rank_file_name(int64_t rank);  // "rank-00.bin"

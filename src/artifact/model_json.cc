@@ -20,12 +20,14 @@ Mapping mapping_from_json(const JsonReader& reader) {
   mapping.cp_size = reader.integer_or("cp_size", 1);
   mapping.moe_tp_size = reader.integer_or("moe_tp_size", 0);
   mapping.ep_size = reader.integer_or("moe_ep_size", 1);
+  check_from_file(reader.what(), [&] { mapping = mapping.resolved(); });
+  // Afterwards: a world_size of 0 is filled in from the other sizes.
   constexpr int64_t kMostRanks = 4096;
   if (mapping.world_size > kMostRanks) {
     fail(ErrorCode::kCorrupt, "{}: world_size {} is above {}", reader.what(), mapping.world_size,
          kMostRanks);
   }
-  return mapping.resolved();
+  return mapping;
 }
 
 }  // namespace glmoe

@@ -9,7 +9,7 @@
 namespace glmoe {
 
 Json mapping_to_json(const Mapping& mapping);
-// Resolved. Throws kCorrupt or kInvalidArgument naming `what` and the field.
+// Resolved. Throws kCorrupt naming `what` and the field.
 Mapping mapping_from_json(const JsonReader& reader);
 
 }  // namespace glmoe

@@ -45,12 +45,13 @@ OutputFolder::OutputFolder(const std::string& output, const std::string& source,
     : kind_(kind) {
   if (output.empty()) fail_argument("--output_dir: a folder was wanted, found an empty name");
   std::error_code error;
-  fs::path path = fs::weakly_canonical(output, error);
+  // Absolute first: what is not there yet stays relative otherwise, and has no parent to make.
+  fs::path path = fs::weakly_canonical(fs::absolute(output), error);
   if (error) fail_io(error.value(), output);
   if (!path.has_filename()) path = path.parent_path();
   path_ = path.string();
   staging_ = path_ + ".partial";
-  const fs::path from = fs::weakly_canonical(source, error);
+  const fs::path from = fs::weakly_canonical(fs::absolute(source), error);
   if (!error && is_same_or_inside(from, path)) {
     fail_argument(
         "--output_dir {}: this is where the model is read from ({}); choose another folder", output,

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <set>
 
-#include "base/error.h"
-
 namespace glmoe {
 namespace {
 
@@ -65,16 +63,6 @@ TensorSource source_from_ranks(const Glm4MoeConfig& config, const Mapping& mappi
     }
   }
   return source;
-}
-
-void fail_with_reasons(ErrorCode code, const std::string& what,
-                       const std::vector<std::string>& reasons) {
-  if (reasons.empty()) return;
-  constexpr size_t kShown = 20;
-  std::string text;
-  for (size_t i = 0; i < reasons.size() && i < kShown; ++i) text += "\n  " + reasons[i];
-  if (reasons.size() > kShown) text += fmt::format("\n  and {} more", reasons.size() - kShown);
-  fail(code, "{}:{}", what, text);
 }
 
 }  // namespace glmoe

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "artifact/tensor_source.h"
-#include "glmoe/error.h"
 
 namespace glmoe {
 
@@ -18,9 +17,5 @@ using RankViews = std::map<std::string, TensorView>;  // by logical name
 TensorSource source_from_ranks(const Glm4MoeConfig& config, const Mapping& mapping, DType dtype,
                                const std::vector<RankViews>& ranks,
                                std::vector<std::string>& reasons);
-
-// Throws `code` with all reasons where there are any, the first twenty in full.
-void fail_with_reasons(ErrorCode code, const std::string& what,
-                       const std::vector<std::string>& reasons);
 
 }  // namespace glmoe

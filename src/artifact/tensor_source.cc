@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -72,6 +73,24 @@ void copy_rects(void* argument) {
 }
 
 }  // namespace
+
+TensorSource without_mtp(TensorSource source) {
+  GLMOE_CHECK_EQ(source.pieces.size(), source.plan.tensors.size());
+  const int64_t num_layers = source.plan.config.num_hidden_layers;
+  size_t kept = 0;
+  for (size_t t = 0; t < source.plan.tensors.size(); ++t) {
+    if (source.plan.tensors[t].layer >= num_layers) continue;
+    if (kept != t) {
+      source.plan.tensors[kept] = std::move(source.plan.tensors[t]);
+      source.pieces[kept] = std::move(source.pieces[t]);
+    }
+    ++kept;
+  }
+  source.plan.tensors.resize(kept);
+  source.pieces.resize(kept);
+  source.plan.config.num_nextn_predict_layers = 0;
+  return source;
+}
 
 DType stored_dtype(const LogicalTensor& tensor, DType dtype) {
   return tensor.role == WeightRole::kMatrix ? dtype : DType::kF32;

@@ -36,11 +36,8 @@ struct TensorSource {
   std::shared_ptr<const void> owner;  // keeps the memory alive
 };
 
-// A tensor as one rank holds it.
-struct RankTensor {
-  std::string name;
-  TensorView view;
-};
+// The same without its MTP layers, which the forward pass does not run.
+TensorSource without_mtp(TensorSource source);
 
 // Pieces of the full tensor from all ranks' slices; what several ranks hold is taken once.
 // `views[r]` is rank r's tensor, empty where the rank does not hold it.

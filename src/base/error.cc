@@ -1,5 +1,8 @@
 #include "base/error.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -22,6 +25,21 @@ std::string_view error_code_name(ErrorCode code) {
 void fail_io(int error_number, const std::string& what) {
   const ErrorCode code = error_number == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
   throw Error(code, what + ": " + std::system_category().message(error_number));
+}
+
+std::string join_reasons(const std::vector<std::string>& reasons, std::string_view separator) {
+  constexpr size_t kShown = 8;
+  const auto shown = static_cast<std::ptrdiff_t>(std::min(reasons.size(), kShown));
+  std::string text =
+      fmt::format("{}", fmt::join(reasons.begin(), reasons.begin() + shown, separator));
+  if (reasons.size() > kShown)
+    text += fmt::format("{}and {} more", separator, reasons.size() - kShown);
+  return text;
+}
+
+void fail_with_reasons(ErrorCode code, const std::string& what,
+                       const std::vector<std::string>& reasons) {
+  if (!reasons.empty()) fail(code, "{}: {}", what, join_reasons(reasons));
 }
 
 }  // namespace glmoe

@@ -42,7 +42,7 @@ class StrictBuilder : public nlohmann::json_sax<J> {
   }
 
   bool parse_error(size_t, const std::string&, const nlohmann::json::exception& error) override {
-    fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", what_, error.what());
+    fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", what_, json_problem(error));
   }
 
  private:
@@ -119,6 +119,12 @@ Json parse_json(std::string_view text, const std::string& what, const JsonLimits
 OrderedJson parse_ordered_json(std::string_view text, const std::string& what,
                                const JsonLimits& limits) {
   return parse_strictly<OrderedJson>(text, what, limits);
+}
+
+std::string json_problem(const nlohmann::json::exception& error) {
+  const std::string_view text = error.what();
+  const size_t end = text.find("] ");
+  return std::string(text.substr(end == std::string_view::npos ? 0 : end + 2));
 }
 
 Json read_json_file(const std::string& path, const JsonLimits& limits) {

@@ -22,6 +22,8 @@ Json parse_json(std::string_view text, const std::string& what, const JsonLimits
 OrderedJson parse_ordered_json(std::string_view text, const std::string& what,
                                const JsonLimits& limits = {});
 Json read_json_file(const std::string& path, const JsonLimits& limits = {});
+// What the library says is wrong, without its own name and number of the error.
+std::string json_problem(const nlohmann::json::exception& error);
 
 // Typed access with errors that name `what` and the field; a JSON null counts as absent.
 class JsonReader {

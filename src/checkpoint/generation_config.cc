@@ -1,4 +1,5 @@
 // Sampling defaults of generation_config.json.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -14,7 +15,8 @@ std::optional<float> real(const JsonReader& reader, std::string_view key, double
   if (!reader.has(key)) return std::nullopt;
   const double value = reader.number(key);
   if (!(value >= low && value <= high)) {
-    fail_argument("{}: field '{}' is {}, wanted {} to {}", reader.what(), key, value, low, high);
+    fail(ErrorCode::kCorrupt, "{}: field '{}' is {}, wanted {} to {}", reader.what(), key, value,
+         low, high);
   }
   return static_cast<float>(value);
 }
@@ -45,8 +47,10 @@ GenerationConfig read_generation_config(const std::string& folder) {
   if (reader.has("top_k")) {
     config.top_k = reader.integer("top_k");
     if (*config.top_k < -1) {
-      fail_argument("{}: field 'top_k' is {}, wanted -1 (off) or more", path, *config.top_k);
+      fail(ErrorCode::kCorrupt, "{}: field 'top_k' is {}, wanted -1 (off) or more", path,
+           *config.top_k);
     }
+    config.top_k = std::max<int64_t>(0, *config.top_k);  // 0 is "off" from here on
   }
   if (reader.has("eos_token_id")) {
     const Json& ids = reader.raw("eos_token_id");

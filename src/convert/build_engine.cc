@@ -6,7 +6,8 @@
 namespace glmoe {
 
 BuildReport build_engine(const BuildOptions& options, const ProgressCallback& progress) {
-  const TensorSource source = open_checkpoint(options.model_dir);
+  ThreadTeam team(options.workers);
+  const TensorSource source = open_checkpoint(options.model_dir, &team);
   const Mapping mapping = options.mapping.value_or(source.mapping);
   source.plan.config.validate_mapping(mapping);
   EngineWriteOptions write;
@@ -15,7 +16,6 @@ BuildReport build_engine(const BuildOptions& options, const ProgressCallback& pr
   write.dtype = options.dtype.value_or(source.dtype);
   write.recipe = {{"target", "cpu"}, {"weights", "plain"}};
   write.max_host_memory = options.max_host_memory;
-  ThreadTeam team(options.workers);
   write_engine(source, write, team, progress);
   BuildReport report;
   report.num_ranks = write.mapping.world_size;

@@ -151,12 +151,12 @@ void finish_folder(OutputFolder& output, const TensorSource& source, const Mappi
 }  // namespace
 
 ConvertReport convert_checkpoint(const ConvertOptions& options, const ProgressCallback& progress) {
-  const TensorSource source = open_checkpoint(options.model_dir);
+  ThreadTeam team(options.workers);
+  const TensorSource source = open_checkpoint(options.model_dir, &team);
   source.plan.config.validate_mapping(options.mapping);
   const Mapping mapping = options.mapping.resolved();
   const DType dtype = options.dtype.value_or(source.dtype);
   const std::vector<RankBlob> blobs = list_rank_blobs(source.plan, mapping, dtype);
-  ThreadTeam team(options.workers);
   MaterialiseOptions run;
   run.piece_bytes = piece_bytes_within(options.max_host_memory, team.size(), blobs);
   const std::string key = journal_key(source, mapping, dtype, blobs, run.piece_bytes);

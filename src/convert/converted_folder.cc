@@ -46,7 +46,7 @@ TensorSource open_converted(const std::string& path) {
   const Json json = read_json_file(config_path);
   const JsonReader reader(json, config_path);
   const Mapping mapping = mapping_from_json(reader.object("mapping"));
-  config.validate_mapping(mapping);
+  check_from_file(config_path, [&] { config.validate_mapping(mapping); });
   DType dtype = DType::kBF16;
   if (!parse_dtype(config.dtype, dtype)) {
     fail(ErrorCode::kCorrupt, "{}: dtype \"{}\" is not known", config_path, config.dtype);

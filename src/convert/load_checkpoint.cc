@@ -9,20 +9,22 @@
 
 namespace glmoe {
 
-TensorSource open_checkpoint(const std::string& path) {
+TensorSource open_checkpoint(const std::string& path, ThreadTeam* verify_with) {
   switch (detect_model_folder(path)) {
     case ModelFolderKind::kHuggingFace:
       return resolve_source(std::make_shared<const HfFolder>(path));
     case ModelFolderKind::kConverted: return open_converted(path);
     case ModelFolderKind::kEngine: break;
   }
-  return ArtifactReader(path).source();
+  const ArtifactReader reader(path);
+  if (verify_with != nullptr) reader.verify_blobs(*verify_with);
+  return reader.source();
 }
 
 BlobSet load_checkpoint_to_blobs(const std::string& path, std::optional<DType> dtype,
-                                 ThreadTeam& team, const ProgressCallback& progress) {
+                                 ThreadTeam& team, const MemoryLoadOptions& options) {
   const TensorSource source = open_checkpoint(path);
-  return load_to_memory(source, dtype.value_or(source.dtype), team, progress);
+  return load_to_memory(source, dtype.value_or(source.dtype), team, options);
 }
 
 }  // namespace glmoe

@@ -1,7 +1,6 @@
 #include "convert/source_plan.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>
@@ -13,17 +12,6 @@
 
 namespace glmoe {
 namespace {
-
-constexpr size_t kNamesInMessage = 20;
-
-// "a, b, c and 17 more", at most kNamesInMessage names.
-std::string list_names(const std::vector<std::string>& names) {
-  const size_t shown = std::min(names.size(), kNamesInMessage);
-  std::string text = fmt::format(
-      "{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
-  if (shown < names.size()) text += fmt::format(" and {} more", names.size() - shown);
-  return text;
-}
 
 bool is_plain(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
@@ -170,11 +158,11 @@ class Resolver {
     if (is_plain(found.dtype) && found.shape == wanted) return true;
     if (!wrong_seen_.insert(found.name).second) return false;
     if (!is_plain(found.dtype)) {
-      wrong_.push_back(fmt::format("{}: F32, F16 or BF16 was wanted, found {}", found.name,
+      wrong_.push_back(fmt::format("{} (F32, F16 or BF16 was wanted, found {})", found.name,
                                    dtype_name(found.dtype)));
     } else {
-      wrong_.push_back(fmt::format("{}: shape {} was wanted (from config.json), found {}",
-                                   found.name, wanted.to_string(), found.shape.to_string()));
+      wrong_.push_back(fmt::format("{} ({} was wanted, found {})", found.name, wanted.to_string(),
+                                   found.shape.to_string()));
     }
     return false;
   }
@@ -205,42 +193,46 @@ class Resolver {
   }
 
   void collect_leftovers() {
-    size_t ignored = 0;
+    size_t ignored = 0, beyond = 0;
+    const Glm4MoeConfig& config = source_.plan.config;
     for (const std::string& name : folder_->names()) {
       if (used_.count(name) != 0) continue;
       if (is_ignorable(name)) {
-        ++ignored;
+        ++(layer_of(name) >= config.num_hidden_layers ? beyond : ignored);
       } else {
         left_over_.push_back(name);
       }
     }
     if (ignored > 0) log::debug("{}: {} tensors are not used", folder_->path(), ignored);
+    if (beyond > 0) {
+      log::warn(
+          "{}: {} tensors of layers from {} on are left out: config.json has num_hidden_layers {} "
+          "and num_nextn_predict_layers {}",
+          folder_->path(), beyond, config.num_hidden_layers + config.num_nextn_predict_layers,
+          config.num_hidden_layers, folder_->config().num_nextn_predict_layers);
+    }
   }
 
   void report() const {
-    std::string reasons;
-    if (!missing_.empty()) {
-      reasons +=
-          fmt::format("\n  {} tensors are missing: {}", missing_.size(), list_names(missing_));
-      const int64_t layers = source_.plan.config.num_hidden_layers;
-      if (std::all_of(missing_.begin(), missing_.end(),
-                      [&](const std::string& name) { return layer_of(name) >= layers; })) {
-        reasons +=
-            "\n  (they belong to the MTP layer, which is there in part only; with "
-            "num_nextn_predict_layers 0 in config.json it is left out)";
-      }
+    std::vector<std::string> reasons;
+    const auto add = [&](const char* what, const std::vector<std::string>& tensors) {
+      if (tensors.empty()) return;
+      reasons.push_back(
+          fmt::format("{} ({}): {}", what, tensors.size(), join_reasons(tensors, ", ")));
+    };
+    add("missing tensors", missing_);
+    const int64_t layers = source_.plan.config.num_hidden_layers;
+    if (!missing_.empty() &&
+        std::all_of(missing_.begin(), missing_.end(),
+                    [&](const std::string& name) { return layer_of(name) >= layers; })) {
+      reasons.back() +=
+          " (of the MTP layer, which is there in part only: with num_nextn_predict_layers 0 in "
+          "config.json it is left out)";
     }
-    if (!wrong_.empty()) {
-      reasons += fmt::format("\n  {} tensors contradict config.json: {}", wrong_.size(),
-                             list_names(wrong_));
-    }
-    if (!left_over_.empty()) {
-      reasons += fmt::format("\n  {} tensors are not part of this model: {}", left_over_.size(),
-                             list_names(left_over_));
-    }
-    if (reasons.empty()) return;
-    fail(ErrorCode::kCorrupt, "{}: config.json and the tensors do not match:{}", folder_->path(),
-         reasons);
+    add("tensors of the wrong shape or type", wrong_);
+    add("tensors that are not part of this model", left_over_);
+    fail_with_reasons(ErrorCode::kCorrupt,
+                      folder_->path() + ": config.json and the tensors do not match", reasons);
   }
 
   // What --dtype auto means: the type of the first layer's matrices, whatever config.json says.

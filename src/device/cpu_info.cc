@@ -75,6 +75,19 @@ int64_t kib_to_bytes(std::string_view kib) {
   return value > 0 && value < (int64_t{1} << 50) ? value * 1024 : 0;
 }
 
+// Bytes of files in memory, from lines "inactive_file 4096". The line "file" also counts shared
+// memory, which cannot be given up.
+int64_t file_pages(std::string_view stat_text) {
+  std::istringstream lines{std::string(stat_text)};
+  int64_t total = 0;
+  for (std::string key, value; lines >> key >> value;) {
+    if (key != "inactive_file" && key != "active_file") continue;
+    const int64_t bytes = parse_int(value).value_or(0);
+    if (bytes > 0 && bytes < (int64_t{1} << 60)) total += bytes;
+  }
+  return total;
+}
+
 std::string read_text(const char* path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -108,10 +121,12 @@ CpuInfo parse_cpu_info(std::string_view cpuinfo, std::string_view meminfo) {
   return info;
 }
 
-void apply_memory_limit(std::string_view max_text, std::string_view current_text, CpuInfo& info) {
+void apply_memory_limit(std::string_view max_text, std::string_view current_text,
+                        std::string_view stat_text, CpuInfo& info) {
   const std::optional<int64_t> limit = parse_int(max_text);  // none for "max" and a missing file
   if (!limit || *limit < 0) return;
-  const int64_t used = std::max<int64_t>(0, parse_int(current_text).value_or(0));
+  const int64_t reclaimable = file_pages(stat_text);
+  const int64_t used = std::max<int64_t>(0, parse_int(current_text).value_or(0) - reclaimable);
   info.memory_bytes = std::min(info.memory_bytes, *limit);
   info.available_bytes = std::min(info.available_bytes, std::max<int64_t>(0, *limit - used));
 }
@@ -119,7 +134,8 @@ void apply_memory_limit(std::string_view max_text, std::string_view current_text
 CpuInfo cpu_info() {
   CpuInfo info = parse_cpu_info(read_text("/proc/cpuinfo"), read_text("/proc/meminfo"));
   apply_memory_limit(read_text("/sys/fs/cgroup/memory.max"),
-                     read_text("/sys/fs/cgroup/memory.current"), info);
+                     read_text("/sys/fs/cgroup/memory.current"),
+                     read_text("/sys/fs/cgroup/memory.stat"), info);
   return info;
 }
 

@@ -24,8 +24,10 @@ CpuInfo cpu_info();
 // The same from the texts of /proc/cpuinfo and /proc/meminfo, without the control group.
 CpuInfo parse_cpu_info(std::string_view cpuinfo, std::string_view meminfo);
 
-// Lowers the memory fields to a control group's limit: `max_text` and `current_text` are the
-// contents of memory.max ("max" or bytes) and memory.current.
-void apply_memory_limit(std::string_view max_text, std::string_view current_text, CpuInfo& info);
+// Lowers the memory fields to a control group's limit. The texts are the contents of memory.max
+// ("max" or bytes), memory.current and memory.stat; file pages that the group has in memory count
+// as available, since they are given up before anything fails.
+void apply_memory_limit(std::string_view max_text, std::string_view current_text,
+                        std::string_view stat_text, CpuInfo& info);
 
 }  // namespace glmoe

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <numeric>
 
+#include <fmt/format.h>
+
 #include "base/check.h"
 
 namespace glmoe {
@@ -36,12 +38,13 @@ BatchInput make_batch(const StepPlan& plan) {
 
 CpuExecutor::CpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const LoadedWeights> weights,
                          std::shared_ptr<ThreadTeam> team, const CpuExecutorOptions& options)
-    : weights_(std::move(weights)),
+    : config_(config),
+      weights_(std::move(weights)),
       team_(std::move(team)),
-      kv_(KvGeometry::of(config, options.compute_dtype, options.tokens_per_block),
+      kv_(KvGeometry::of(config_, options.compute_dtype, options.tokens_per_block),
           options.num_blocks),
       ctx_{.team = team_.get(), .workspace = &workspace_, .compute_dtype = options.compute_dtype},
-      model_(config, weights_->weights(), options.moe_backend, options.tokens_per_block),
+      model_(config_, weights_->weights(), options.moe_backend, options.tokens_per_block),
       sampler_(config.vocab_size, options.num_valid_tokens > 0
                                       ? std::min(options.num_valid_tokens, config.vocab_size)
                                       : config.vocab_size) {}
@@ -102,6 +105,11 @@ void CpuExecutor::sample_rows(const StepPlan& plan, const TensorView& logits, St
   team_->parallel_for(num_sequences, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t s = begin; s < end; ++s) finish(static_cast<size_t>(s));
   });
+}
+
+std::string CpuExecutor::describe_moe() const {
+  const MoeBackend& backend = model_.moe_backend();
+  return fmt::format("{} ({})", backend.name(), backend.implementation());
 }
 
 std::vector<float> CpuExecutor::logits(std::span<const int32_t> token_ids, int64_t chunk) {

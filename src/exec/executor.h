@@ -24,6 +24,11 @@ class Executor {
   virtual ~Executor() = default;
   // Runs one step to its end. Throws kInternal when the step as a whole failed.
   virtual StepResult execute(const StepPlan& plan) = 0;
+  // Logits of every position of one text, [T, V], by a prefill in pieces of `chunk` tokens through
+  // blocks that the caller guarantees to be unused.
+  virtual std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk) = 0;
+  // The MoE backend and what really runs: "CUTLASS (grouped products ...)".
+  virtual std::string describe_moe() const = 0;
 };
 
 struct CpuExecutorOptions {
@@ -34,17 +39,21 @@ struct CpuExecutorOptions {
   int64_t num_valid_tokens = 0;  // ids from here on are padding and never sampled; 0: all are valid
 };
 
-// One rank on the CPU. Keeps the weights alive; shares the thread team with whoever loads.
+// One rank on the CPU. Keeps a copy of the configuration and the weights alive; shares the thread
+// team with whoever loads.
 class CpuExecutor final : public Executor {
  public:
   CpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const LoadedWeights> weights,
               std::shared_ptr<ThreadTeam> team, const CpuExecutorOptions& options);
 
+  // Its parts point at each other.
+  CpuExecutor(const CpuExecutor&) = delete;
+  CpuExecutor& operator=(const CpuExecutor&) = delete;
+
   StepResult execute(const StepPlan& plan) override;
 
-  // Logits of every position of one text, [T, V], by a prefill in pieces of `chunk` tokens through
-  // blocks that the caller guarantees to be unused.
-  std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk);
+  std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk) override;
+  std::string describe_moe() const override;
 
   const KvPool& kv_pool() const { return kv_; }
   const Glm4MoeForCausalLM& model() const { return model_; }
@@ -54,6 +63,7 @@ class CpuExecutor final : public Executor {
  private:
   void sample_rows(const StepPlan& plan, const TensorView& logits, StepResult& result);
 
+  const Glm4MoeConfig config_;  // the model refers to it
   std::shared_ptr<const LoadedWeights> weights_;
   std::shared_ptr<ThreadTeam> team_;
   KvPool kv_;

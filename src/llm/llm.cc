@@ -7,7 +7,9 @@
 #include "base/env.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "device/cpu_info.h"
 #include "exec/executor.h"
+#include "gpu/gpu_backend.h"
 #include "llm/engine.h"
 #include "llm/load.h"
 #include "llm/resolved_config.h"
@@ -72,6 +74,12 @@ RequestOutput ResponseStream::result() {
 
 struct LLM::Impl {
   explicit Impl(LlmOptions opts);
+  // backend cuda, or auto where there is a GPU for it.
+  bool runs_on_gpu();
+  // Both fill `resolved`.
+  std::unique_ptr<Executor> make_cpu_executor();
+  std::unique_ptr<Executor> make_gpu_executor();
+  int64_t num_valid_tokens() const { return tokenizer ? tokenizer->vocab_size() : 0; }
 
   LlmOptions options;
   std::shared_ptr<ThreadTeam> team;
@@ -80,14 +88,73 @@ struct LLM::Impl {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
   std::shared_ptr<Engine> engine;
-  std::string backend_description;
+  std::string device_description, backend_description;
+  std::vector<std::string> notes;  // made before `resolved`
 };
+
+bool LLM::Impl::runs_on_gpu() {
+  if (options.backend == "cpu") return false;
+  if (options.backend == "cuda") return true;
+  if (!GpuBackend::why_not().empty()) return false;
+  if (options.dtype == "float32") {
+    notes.push_back("backend auto: the CPU, since the GPU does not compute in float32");
+    return false;
+  }
+  return true;
+}
+
+std::unique_ptr<Executor> LLM::Impl::make_cpu_executor() {
+  resolved = resolve_config(
+      options, model.config, model.dtype, team->size(),
+      {.available_bytes = [](const ResolvedConfig&) { return cpu_info().available_bytes; },
+       .default_fraction = 0.5});
+  if (resolved.moe_backend == MoeBackendKind::kCutlass) {
+    resolved.notes.push_back(
+        "moe_backend CUTLASS on the CPU: the grouped products run on the CPU's SIMD kernels");
+  }
+  device_description = fmt::format("CPU, {} threads", resolved.num_threads);
+  return std::make_unique<CpuExecutor>(
+      model.config, model.weights, team,
+      CpuExecutorOptions{.compute_dtype = resolved.compute_dtype,
+                         .moe_backend = resolved.moe_backend,
+                         .tokens_per_block = resolved.tokens_per_block,
+                         .num_blocks = resolved.num_kv_blocks,
+                         .num_valid_tokens = num_valid_tokens()});
+}
+
+std::unique_ptr<Executor> LLM::Impl::make_gpu_executor() {
+  DType dtype = model.dtype;
+  if (options.dtype != "auto") parse_dtype(options.dtype, dtype);
+  const Glm4MoeWeights* weights = model.weights ? &model.weights->weights() : nullptr;
+  const GpuBackend gpu(model.config, weights, dtype, *team);
+  model.weights.reset();  // they lie on the GPU now
+  GpuExecutorOptions executor_options{.num_valid_tokens = num_valid_tokens()};
+  const auto fill = [&](const ResolvedConfig& from) {
+    executor_options.moe_backend = from.moe_backend;
+    executor_options.max_num_tokens = from.max_num_tokens;
+    executor_options.max_batch_size = from.max_batch_size;
+    executor_options.max_seq_len = from.max_seq_len;
+    executor_options.tokens_per_block = from.tokens_per_block;
+    executor_options.num_blocks = from.num_kv_blocks;
+  };
+  resolved = resolve_config(options, model.config, dtype, team->size(),
+                            {.available_bytes =
+                                 [&](const ResolvedConfig& known) {
+                                   fill(known);
+                                   return gpu.free_bytes() - gpu.workspace_bytes(executor_options);
+                                 },
+                             .default_fraction = 0.9});
+  fill(resolved);
+  device_description = "GPU 0, " + gpu.device_name();
+  return gpu.make_executor(executor_options, *team);
+}
 
 LLM::Impl::Impl(LlmOptions opts) : options(std::move(opts)) {
   check_options(options);
   const int64_t threads = options.num_threads > 0 ? options.num_threads : env::get().num_threads;
   team = std::make_shared<ThreadTeam>(static_cast<int>(threads));
-  model = load_model(options, *team);
+  const bool on_gpu = runs_on_gpu();
+  model = load_model(options, *team, on_gpu);
   const std::string text_folder = options.tokenizer.empty() ? model.folder : options.tokenizer;
   if (!text_folder.empty() && Tokenizer::present_in(text_folder)) {
     tokenizer = std::make_shared<const Tokenizer>(Tokenizer::from_folder(text_folder));
@@ -95,19 +162,10 @@ LLM::Impl::Impl(LlmOptions opts) : options(std::move(opts)) {
   } else if (!options.tokenizer.empty()) {
     fail(ErrorCode::kNotFound, "{}: no tokenizer.json in this folder", options.tokenizer);
   }
-  resolved = resolve_config(options, model.config, model.weights->weights().embedding.codes.dtype,
-                            team->size());
+  std::unique_ptr<Executor> executor = on_gpu ? make_gpu_executor() : make_cpu_executor();
+  resolved.notes.insert(resolved.notes.begin(), notes.begin(), notes.end());
   for (const std::string& note : resolved.notes) log::info("{}", note);
-
-  CpuExecutorOptions executor_options{.compute_dtype = resolved.compute_dtype,
-                                      .moe_backend = resolved.moe_backend,
-                                      .tokens_per_block = resolved.tokens_per_block,
-                                      .num_blocks = resolved.num_kv_blocks};
-  if (tokenizer) executor_options.num_valid_tokens = tokenizer->vocab_size();
-  auto executor =
-      std::make_unique<CpuExecutor>(model.config, model.weights, team, executor_options);
-  const MoeBackend& backend = executor->model().moe_backend();
-  backend_description = fmt::format("{} ({})", backend.name(), backend.implementation());
+  backend_description = executor->describe_moe();
 
   EngineOptions engine_options{.scheduler = {.max_batch_size = resolved.max_batch_size,
                                              .max_num_tokens = resolved.max_num_tokens,
@@ -209,9 +267,8 @@ std::vector<std::vector<float>> LLM::logits(const std::vector<std::vector<int32_
   }
   std::vector<std::vector<float>> all;
   impl_->engine->run_when_idle([&](Executor& executor) {
-    auto& cpu = static_cast<CpuExecutor&>(executor);
     for (const std::vector<int32_t>& row : input_ids) {
-      all.push_back(cpu.logits(row, impl_->resolved.max_num_tokens));
+      all.push_back(executor.logits(row, impl_->resolved.max_num_tokens));
     }
   });
   return all;
@@ -233,12 +290,12 @@ std::string LLM::describe() const {
   const ResolvedConfig& resolved = impl_->resolved;
   std::string text = fmt::format(
       "model: {} ({}, loaded in {:.0f} ms)\n"
-      "device: CPU, {} threads\n"
+      "device: {}\n"
       "weights: {}\ncompute: {}\nmoe_backend: {}\n"
       "max_batch_size: {}\nmax_num_tokens: {}\nmax_seq_len: {}\n"
       "kv_cache: {} blocks of {} tokens\n",
       impl_->model.folder.empty() ? "dummy" : impl_->model.folder, impl_->model.source_kind,
-      impl_->model.load_ms, resolved.num_threads, dtype_long_name(resolved.weight_dtype),
+      impl_->model.load_ms, impl_->device_description, dtype_long_name(resolved.weight_dtype),
       dtype_long_name(resolved.compute_dtype), impl_->backend_description, resolved.max_batch_size,
       resolved.max_num_tokens, resolved.max_seq_len, resolved.num_kv_blocks,
       resolved.tokens_per_block);

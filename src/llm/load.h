@@ -14,13 +14,15 @@ namespace glmoe {
 struct LoadedModel {
   Glm4MoeConfig config;
   std::shared_ptr<const LoadedWeights> weights;
+  DType dtype = DType::kBF16;  // of the matrices
   SamplingDefaults sampling_defaults;
   std::string folder;       // with tokenizer and template; empty for dummy weights
   std::string source_kind;  // "Hugging Face folder", "converted folder", "engine", "dummy weights"
   double load_ms = 0.0;
 };
 
-// Throws with everything that is wrong with the folder.
-LoadedModel load_model(const LlmOptions& options, ThreadTeam& team);
+// Throws with everything that is wrong with the folder. Where `on_gpu`, dummy weights are left to
+// the GPU: the model comes without any.
+LoadedModel load_model(const LlmOptions& options, ThreadTeam& team, bool on_gpu = false);
 
 }  // namespace glmoe

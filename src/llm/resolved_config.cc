@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "device/cpu_info.h"
 #include "spec/kv_geometry.h"
 
 namespace glmoe {
@@ -16,9 +15,9 @@ void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
 }
 
 int64_t resolve_kv_tokens(const LlmOptions& options, const ResolvedConfig& resolved,
-                          const KvGeometry& geometry) {
+                          const KvGeometry& geometry, const KvMemory& memory) {
   const int64_t bytes_per_token = geometry.bytes_per_token();
-  const int64_t available = cpu_info().available_bytes;
+  const int64_t available = std::max<int64_t>(memory.available_bytes(resolved), 0);
   if (options.kv_cache.max_tokens > 0) {
     const int64_t wanted = options.kv_cache.max_tokens * bytes_per_token;
     if (wanted > available) {
@@ -30,7 +29,8 @@ int64_t resolve_kv_tokens(const LlmOptions& options, const ResolvedConfig& resol
     return options.kv_cache.max_tokens;
   }
   const auto budget =
-      static_cast<int64_t>(static_cast<double>(available) * options.kv_cache.free_memory_fraction);
+      static_cast<int64_t>(static_cast<double>(available) *
+                           options.kv_cache.free_memory_fraction.value_or(memory.default_fraction));
   const int64_t useful = resolved.max_batch_size * resolved.max_seq_len;
   const int64_t tokens = std::min(useful, budget / bytes_per_token);
   if (tokens < geometry.tokens_per_block) {
@@ -45,11 +45,7 @@ int64_t resolve_kv_tokens(const LlmOptions& options, const ResolvedConfig& resol
 
 void check_options(const LlmOptions& options) {
   constexpr int64_t kMany = int64_t{1} << 31;
-  if (options.backend == "cuda") {
-    fail(ErrorCode::kUnsupported,
-         "backend cuda: this version runs models on the CPU only; use --backend cpu or auto");
-  }
-  if (options.backend != "auto" && options.backend != "cpu") {
+  if (options.backend != "auto" && options.backend != "cpu" && options.backend != "cuda") {
     fail_argument("backend '{}' is unknown: use auto, cpu or cuda", options.backend);
   }
   check_range("tensor_parallel_size", options.tensor_parallel_size, 1, 4096);
@@ -67,12 +63,15 @@ void check_options(const LlmOptions& options) {
   check_range("max_batch_size", options.max_batch_size, 1, 65536);
   check_range("max_num_tokens", options.max_num_tokens, 1, 1 << 20);
   check_range("max_seq_len", options.max_seq_len, 0, kMany);
-  check_range("kv_cache.max_tokens", options.kv_cache.max_tokens, 0, kMany);
-  check_range("kv_cache.tokens_per_block", options.kv_cache.tokens_per_block, 1, 1024);
-  const double fraction = options.kv_cache.free_memory_fraction;
+  check_range("kv_cache.max_tokens (--kv_cache_tokens)", options.kv_cache.max_tokens, 0, kMany);
+  check_range("kv_cache.tokens_per_block (--tokens_per_block)", options.kv_cache.tokens_per_block,
+              1, 1024);
+  const double fraction = options.kv_cache.free_memory_fraction.value_or(0.5);
   if (!(fraction > 0.0 && fraction <= 1.0)) {
-    fail_argument("kv_cache.free_memory_fraction is {}: above 0 and at most 1 was wanted",
-                  fraction);
+    fail_argument(
+        "kv_cache.free_memory_fraction (--kv_cache_fraction) is {}: above 0 and at most 1 was "
+        "wanted",
+        fraction);
   }
   if (options.load_format != "auto" && options.load_format != "dummy") {
     fail_argument("load_format '{}' is unknown: use auto or dummy", options.load_format);
@@ -87,7 +86,7 @@ void check_options(const LlmOptions& options) {
 }
 
 ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& model,
-                              DType weight_dtype, int num_threads) {
+                              DType weight_dtype, int num_threads, const KvMemory& memory) {
   ResolvedConfig resolved;
   resolved.weight_dtype = weight_dtype;
   resolved.compute_dtype = weight_dtype;
@@ -109,7 +108,7 @@ ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& mo
   resolved.tokens_per_block = options.kv_cache.tokens_per_block;
   const KvGeometry geometry =
       KvGeometry::of(model, resolved.compute_dtype, resolved.tokens_per_block);
-  const int64_t kv_tokens = resolve_kv_tokens(options, resolved, geometry);
+  const int64_t kv_tokens = resolve_kv_tokens(options, resolved, geometry, memory);
   resolved.num_kv_blocks = std::max<int64_t>(1, kv_tokens / resolved.tokens_per_block);
   const int64_t cache_tokens = resolved.num_kv_blocks * resolved.tokens_per_block;
   if (cache_tokens < resolved.max_seq_len) {
@@ -117,11 +116,6 @@ ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& mo
         fmt::format("max_seq_len lowered from {} to {}: the KV cache holds no more",
                     resolved.max_seq_len, cache_tokens));
     resolved.max_seq_len = cache_tokens;
-  }
-  if (resolved.moe_backend == MoeBackendKind::kCutlass) {
-    resolved.notes.push_back(
-        "moe_backend CUTLASS on the CPU: the grouped products run on the "
-        "CPU's SIMD kernels");
   }
   return resolved;
 }

@@ -1,6 +1,8 @@
 // Options become one const configuration, printed once: what runs, and why.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,8 +29,14 @@ struct ResolvedConfig {
 // kUnsupported.
 void check_options(const LlmOptions& options);
 
-// `weights_bytes`: already resident, to size the KV cache from what is left.
+// Where the KV cache will lie.
+struct KvMemory {
+  // Bytes that are free for it, once all else is known.
+  std::function<int64_t(const ResolvedConfig&)> available_bytes;
+  double default_fraction = 0.5;  // of them, where the options name none
+};
+
 ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& model,
-                              DType weight_dtype, int num_threads);
+                              DType weight_dtype, int num_threads, const KvMemory& memory);
 
 }  // namespace glmoe

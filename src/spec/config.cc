@@ -74,6 +74,17 @@ void check_total_size(const Glm4MoeConfig& config) {
         total, config.hidden_size, config.num_hidden_layers, config.moe.num_experts,
         config.moe.moe_intermediate_size);
   }
+  // Every expert of every layer has names in the weight plan: a small file must not make it fill
+  // the memory. The largest published model has 15 thousand.
+  constexpr int64_t kMaxTotalExperts = int64_t{1} << 18;
+  const int64_t num_layers = config.num_hidden_layers + config.num_nextn_predict_layers;
+  if (num_layers * config.moe.num_experts > kMaxTotalExperts) {
+    fail_argument(
+        "num_hidden_layers {} (and {} MTP layers) with num_experts {}: at most {} experts "
+        "in all are supported",
+        config.num_hidden_layers, config.num_nextn_predict_layers, config.moe.num_experts,
+        kMaxTotalExperts);
+  }
 }
 
 void check_head_split(const Glm4MoeConfig& config, int64_t tp) {

@@ -117,15 +117,15 @@ void read_published_moe(const JsonReader& reader, Glm4MoeConfig& config) {
 ExpertScaleNormalizationMode normalization_mode(const JsonReader& moe) {
   if (!moe.has("normalization_mode")) return ExpertScaleNormalizationMode::kRenormalize;
   if (moe.raw("normalization_mode").is_string()) {
-    try {
-      return normalization_mode_from_name(moe.string("normalization_mode"));
-    } catch (const Error& error) {
-      throw Error(error.code(), moe.what() + ": " + error.what());
-    }
+    ExpertScaleNormalizationMode mode{};
+    check_from_file(moe.what(),
+                    [&] { mode = normalization_mode_from_name(moe.string("normalization_mode")); });
+    return mode;
   }
   const int64_t number = moe.integer("normalization_mode");
   if (number < 0 || number > 5) {
-    fail_argument("{}: normalization_mode is {}, wanted 0 to 5 or a name", moe.what(), number);
+    fail(ErrorCode::kCorrupt, "{}: normalization_mode is {}, wanted 0 to 5 or a name", moe.what(),
+         number);
   }
   return static_cast<ExpertScaleNormalizationMode>(number);
 }
@@ -215,11 +215,7 @@ Glm4MoeConfig config_from_json(const Json& json, const std::string& what) {
   } else if (reader.has("quantization")) {
     config.quantization = quantization_from_json(reader.object("quantization"));
   }
-  try {
-    config.validate();
-  } catch (const Error& error) {
-    throw Error(error.code(), what + ": " + error.what());
-  }
+  check_from_file(what, [&] { config.validate(); });
   return config;
 }
 

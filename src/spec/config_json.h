@@ -12,7 +12,7 @@ namespace glmoe {
 // form ("num_experts", "top_k", ...; the same fields may stand in an object "moe") and what
 // config_to_json writes. `what` names the file in messages. The result is validated.
 // Throws kUnsupported for another architecture, activation or RoPE scaling, kCorrupt for a wrong
-// type or a missing field, kInvalidArgument for a value out of range; each names the field.
+// type, a missing field or a value out of range; each names the field.
 Glm4MoeConfig config_from_json(const Json& json, const std::string& what);
 
 // Reads back equal. The converter adds "mapping" beside.

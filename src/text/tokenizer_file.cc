@@ -113,7 +113,7 @@ class TokenizerSax final : public nlohmann::json_sax<Json> {
   bool parse_error(size_t position, const std::string&,
                    const nlohmann::json::exception& error) override {
     fail(ErrorCode::kCorrupt, "{}: not valid JSON at byte {}: {}", file_.what, position,
-         error.what());
+         json_problem(error));
   }
 
  private:

@@ -66,10 +66,11 @@ class DummyFiller {
 }  // namespace
 
 LoadedWeights dummy_weights(const Glm4MoeConfig& config, DType dtype, uint64_t seed,
-                            ThreadTeam& team) {
+                            ThreadTeam& team, uint64_t available_bytes) {
   const WeightPlan plan = make_weight_plan(config, config.num_nextn_predict_layers > 0);
   const auto blobs = list_rank_blobs(plan, Mapping{}.resolved(), dtype);
-  const BlobBuffer buffer = allocate_blobs(blobs);
+  const BlobBuffer buffer =
+      allocate_blobs(blobs, available_bytes, "dummy weights", "take fewer layers, or free some");
   DummyFiller filler(dtype, seed, team);
   BlobSet set;
   set.config = config;

@@ -10,7 +10,8 @@ LoadedWeights load_engine(const std::string& path, ThreadTeam& team,
   if (options.verify_checksums) reader.verify_blobs(team);
   const bool one_rank = reader.manifest().ranks.size() == 1;
   if (one_rank && !options.copy_to_memory) return LoadedWeights(reader.mapped_blobs());
-  return LoadedWeights(load_to_memory(reader.source(), reader.manifest().dtype, team));
+  return LoadedWeights(
+      load_to_memory(reader.source(), reader.manifest().dtype, team, options.memory));
 }
 
 }  // namespace glmoe

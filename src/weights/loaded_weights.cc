@@ -32,13 +32,8 @@ class Binder {
                                       dtype_name(view.dtype), view.shape.to_string()));
       }
     }
-    if (reasons.empty()) return;
-    std::string text;
-    constexpr size_t kShown = 20;
-    for (size_t i = 0; i < reasons.size() && i < kShown; ++i) text += "\n  " + reasons[i];
-    if (reasons.size() > kShown) text += fmt::format("\n  and {} more", reasons.size() - kShown);
-    fail(ErrorCode::kCorrupt, "{}: the weights do not fit the configuration:{}", blobs_.folder,
-         text);
+    fail_with_reasons(ErrorCode::kCorrupt,
+                      blobs_.folder + ": the weights do not fit the configuration", reasons);
   }
 
   Glm4MoeWeights bind() const {

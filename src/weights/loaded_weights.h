@@ -35,15 +35,18 @@ struct EngineLoadOptions {
   // false: the weights stay in the mapped file (one-rank engines; no copy). true: they are copied
   // into anonymous memory with huge pages. Engines of several ranks are always stitched in memory.
   bool copy_to_memory = false;
+  MemoryLoadOptions memory;  // where they are copied or stitched
 };
 
-// Throws kCorrupt, kUnsupported or kIo with all reasons at once when the engine does not fit.
+// Throws kCorrupt, kUnsupported or kIo with all reasons at once when the engine does not fit, and
+// kOutOfMemory as load_to_memory does.
 LoadedWeights load_engine(const std::string& path, ThreadTeam& team,
                           const EngineLoadOptions& options = {});
 
 // Random weights for benches: matrices and biases uniform with the variance of N(0, 0.02), norms 1;
-// the same for the same seed, whatever the number of threads.
+// the same for the same seed, whatever the number of threads. Throws kOutOfMemory, before anything
+// is allocated, where they need more than `available_bytes`.
 LoadedWeights dummy_weights(const Glm4MoeConfig& config, DType dtype, uint64_t seed,
-                            ThreadTeam& team);
+                            ThreadTeam& team, uint64_t available_bytes = UINT64_MAX);
 
 }  // namespace glmoe

@@ -94,6 +94,13 @@ TEST_F(EngineFolder, AFlippedBitIsFoundInItsBlob) {
   EXPECT_THAT(message, ::testing::Not(HasSubstr(manifest.ranks[0].blobs[6].name)));
 }
 
+TEST_F(EngineFolder, AChangedManifestIsFoundWhereEveryFieldIsPossible) {
+  write();
+  edit_manifest([](Json& manifest) { manifest["model"]["rope_theta"] = 20000.0; });
+  const ArtifactReader reader(engine());
+  EXPECT_THAT(error_of([&] { reader.verify_blobs(team_); }), HasSubstr("manifest.json: checksum"));
+}
+
 TEST_F(EngineFolder, AChangedTokenizerIsFound) {
   write();
   folder_.write("engine/tokenizer.json", "{\"model\": 2}");

@@ -22,6 +22,12 @@ TEST(GenerationConfig, IsEmptyWithoutAFile) {
   EXPECT_FALSE(read_generation_config(folder.path()).temperature.has_value());
 }
 
+TEST(GenerationConfig, TopKOfMinusOneIsOff) {
+  testing::TempFolder folder;
+  folder.write("generation_config.json", R"({"top_k": -1})");
+  EXPECT_EQ(read_generation_config(folder.path()).top_k, 0);
+}
+
 TEST(GenerationConfig, NamesFileAndFieldOfBadValues) {
   testing::TempFolder folder;
   for (const auto& [text, field] : std::vector<std::pair<std::string, std::string>>{
@@ -36,6 +42,7 @@ TEST(GenerationConfig, NamesFileAndFieldOfBadValues) {
       read_generation_config(folder.path());
       ADD_FAILURE() << text << " was accepted";
     } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
       EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("generation_config.json"),
                                                  ::testing::HasSubstr(field)));
     }

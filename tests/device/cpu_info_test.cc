@@ -49,17 +49,31 @@ TEST(CpuInfo, KeepsDefaultsForTextThatSaysNothing) {
 
 TEST(CpuInfo, AControlGroupLowersMemoryAndWhatIsLeftOfIt) {
   CpuInfo info{.memory_bytes = 1000, .available_bytes = 900};
-  apply_memory_limit("500\n", "450\n", info);
+  apply_memory_limit("500\n", "450\n", "", info);
   EXPECT_EQ(info.memory_bytes, 500);
   EXPECT_EQ(info.available_bytes, 50);
 }
 
 TEST(CpuInfo, AControlGroupWithoutLimitChangesNothing) {
   CpuInfo info{.memory_bytes = 1000, .available_bytes = 900};
-  apply_memory_limit("max\n", "450\n", info);
-  apply_memory_limit("", "", info);
+  apply_memory_limit("max\n", "450\n", "inactive_file 9\n", info);
+  apply_memory_limit("", "", "", info);
   EXPECT_EQ(info.memory_bytes, 1000);
   EXPECT_EQ(info.available_bytes, 900);
+}
+
+// A checkpoint that has just been read fills its control group with pages of files.
+TEST(CpuInfo, FilePagesOfAControlGroupCountAsAvailable) {
+  CpuInfo info{.memory_bytes = 1000, .available_bytes = 900};
+  apply_memory_limit("500\n", "450\n",
+                     "anon 100\nfile 350\nshmem 50\ninactive_file 200\nactive_file 100\n", info);
+  EXPECT_EQ(info.available_bytes, 350);
+  // Never more than the machine has, or the limit allows.
+  apply_memory_limit("500\n", "450\n", "inactive_file 460\nactive_file nonsense\n", info);
+  EXPECT_EQ(info.available_bytes, 350);
+  CpuInfo other{.memory_bytes = 1000, .available_bytes = 900};
+  apply_memory_limit("500\n", "450\n", "inactive_file 460\n", other);
+  EXPECT_EQ(other.available_bytes, 500);
 }
 
 TEST(CpuInfo, ThisMachineHasMemoryAndCores) {

@@ -108,9 +108,9 @@ TEST(ConfigFromJson, NormalizationModeIsANameOrANumber) {
             Mode::kSparseMixer);
   EXPECT_EQ(config_from_json(with(generic(), "normalization_mode", 3), "x").moe.normalization_mode,
             Mode::kDeviceLimited);
-  EXPECT_THAT(refusal(with(generic(), "normalization_mode", 6), ErrorCode::kInvalidArgument),
+  EXPECT_THAT(refusal(with(generic(), "normalization_mode", 6), ErrorCode::kCorrupt),
               HasSubstr("normalization_mode"));
-  EXPECT_THAT(refusal(with(generic(), "normalization_mode", "SOFT"), ErrorCode::kInvalidArgument),
+  EXPECT_THAT(refusal(with(generic(), "normalization_mode", "SOFT"), ErrorCode::kCorrupt),
               HasSubstr("SOFT"));
 }
 
@@ -152,11 +152,11 @@ TEST(ConfigFromJson, NamesFieldsOfWrongTypeOrRange) {
               HasSubstr("hidden_size"));
   EXPECT_THAT(refusal(with(published(), "use_qk_norm", 1), ErrorCode::kCorrupt),
               HasSubstr("use_qk_norm"));
-  EXPECT_THAT(refusal(with(published(), "hidden_size", -1), ErrorCode::kInvalidArgument),
+  EXPECT_THAT(refusal(with(published(), "hidden_size", -1), ErrorCode::kCorrupt),
               HasSubstr("hidden_size"));
   EXPECT_THAT(refusal(with(published(), "eos_token_id", {-1}), ErrorCode::kCorrupt),
               HasSubstr("eos_token_id"));
-  EXPECT_THAT(refusal(with(published(), "num_attention_heads", 0), ErrorCode::kInvalidArgument),
+  EXPECT_THAT(refusal(with(published(), "num_attention_heads", 0), ErrorCode::kCorrupt),
               HasSubstr("num_attention_heads"));
   EXPECT_THAT(refusal(Json::array(), ErrorCode::kCorrupt), HasSubstr("object"));
 }

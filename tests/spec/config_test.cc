@@ -101,6 +101,21 @@ TEST(Glm4MoeConfig, RefusesSizesWhoseProductIsAbsurd) {
   EXPECT_THAT(refusal([&] { config.validate(); }), HasSubstr("parameters"));
 }
 
+// Small in parameters, but a name for each of 268 million experts would fill the memory.
+TEST(Glm4MoeConfig, RefusesMoreExpertsThanTheirNamesAreWorth) {
+  Glm4MoeConfig config = Glm4MoeConfig::preset("glm-4.5-air");
+  config.hidden_size = 16;
+  config.moe.moe_intermediate_size = 1;
+  config.num_hidden_layers = 4095;
+  config.num_nextn_predict_layers = 1;
+  config.moe.num_experts = 65536;
+  EXPECT_THAT(refusal([&] { config.validate(); }), HasSubstr("num_experts 65536"));
+  config.moe.num_experts = 64;  // 4096 x 64 is the most
+  EXPECT_EQ(refusal([&] { config.validate(); }), "accepted");
+  config.num_nextn_predict_layers = 2;
+  EXPECT_THAT(refusal([&] { config.validate(); }), HasSubstr("262144 experts"));
+}
+
 TEST(ValidateMapping, ListsTheExpertParallelSizesThatWouldDo) {
   const Glm4MoeConfig config = Glm4MoeConfig::preset("glm-4.5");
   const std::string text =

@@ -167,9 +167,9 @@ TEST(ChatTemplateTest, RefusesMalformedMessages) {
        "an object was wanted"},
   };
   for (const auto& [messages, wanted] : cases) {
-    EXPECT_THAT(error_of(ErrorCode::kInvalidArgument, [&] { chat.render(messages); }),
-                HasSubstr(wanted))
-        << messages;
+    // Named, since clang 14 cannot capture a structured binding by itself.
+    const auto render = [&chat, &messages = messages] { chat.render(messages); };
+    EXPECT_THAT(error_of(ErrorCode::kInvalidArgument, render), HasSubstr(wanted)) << messages;
   }
   std::string deep(1000, '[');
   EXPECT_THAT(error_of(ErrorCode::kInvalidArgument, [&] { chat.render(deep); }),

@@ -1,8 +1,10 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 
+#include "glmoe/error.h"
 #include "support/synthetic_source.h"
 #include "weights/loaded_weights.h"
 
@@ -43,6 +45,19 @@ TEST(DummyWeights, DependOnTheSeedAndNotOnTheThreads) {
   };
   EXPECT_EQ(std::memcmp(view(a).data, view(b).data, view(a).num_bytes()), 0);
   EXPECT_NE(std::memcmp(view(a).data, view(c).data, view(a).num_bytes()), 0);
+}
+
+// 700 GB: were they allocated first, the system would end the process while they are filled.
+TEST(DummyWeights, WhatDoesNotFitIsRefusedWithBothNumbers) {
+  ThreadTeam team(2);
+  try {
+    dummy_weights(Glm4MoeConfig::preset("glm-4.5"), DType::kBF16, 7, team, 1'000'000'000);
+    ADD_FAILURE() << "not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kOutOfMemory);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(" 1000000000 are available"));
+    EXPECT_THAT(error.what(), ::testing::ContainsRegex("need 7[0-9]{11} bytes"));
+  }
 }
 
 }  // namespace

@@ -75,6 +75,36 @@ TEST_F(Weights, WhatIsMissingOrMisshapenIsNamed) {
   EXPECT_THAT(message, HasSubstr("transformer.ln_f.weight: F32 [16] was wanted, found F32 [15]"));
 }
 
+TEST_F(Weights, AStitchedEngineMayLeaveItsMtpLayersOutAndMustFit) {
+  TempFolder folder;
+  EngineWriteOptions options;
+  options.output_dir = folder.file("engine");
+  options.mapping.tp_size = 4;
+  options.mapping = options.mapping.resolved();
+  write_engine(synthetic_source(small_config(), DType::kBF16), options, team_);
+  const LoadedWeights whole = load_engine(options.output_dir, team_);
+  const LoadedWeights trunk =
+      load_engine(options.output_dir, team_, {.memory = {.include_mtp = false}});
+  EXPECT_EQ(whole.weights().mtp.size(), 1u);
+  EXPECT_EQ(trunk.weights().mtp.size(), 0u);
+  EXPECT_EQ(trunk.weights().layers.size(), 3u);
+  EXPECT_LT(trunk.resident_bytes(), whole.resident_bytes());
+  EXPECT_THAT(error_of([&] {
+                load_engine(options.output_dir, team_, {.memory = {.available_bytes = 4096}});
+              }),
+              HasSubstr("4096 are available"));
+}
+
+TEST_F(Weights, AMappedEngineNeedsNoMemoryOfItsOwn) {
+  TempFolder folder;
+  EngineWriteOptions options;
+  options.output_dir = folder.file("engine");
+  options.mapping = Mapping{}.resolved();
+  write_engine(synthetic_source(small_config(), DType::kBF16), options, team_);
+  const EngineLoadOptions little{.memory = {.available_bytes = 4096}};
+  EXPECT_EQ(error_of([&] { load_engine(options.output_dir, team_, little); }), "");
+}
+
 TEST_F(Weights, AnEngineIsTheSameMappedCopiedAndStitched) {
   TempFolder folder;
   const TensorSource source = synthetic_source(small_config(), DType::kBF16);

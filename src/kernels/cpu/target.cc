@@ -2,6 +2,10 @@
 
 #include <hwy/highway.h>
 
+#if HWY_ARCH_X86
+#include <cpuid.h>
+#endif
+
 #include <string>
 
 #include "base/env.h"
@@ -14,6 +18,15 @@ namespace {
 constexpr CpuTarget kAll[] = {CpuTarget::kBaseline, CpuTarget::kAvx2, CpuTarget::kAvx512,
                               CpuTarget::kAvx512Bf16};
 
+#if HWY_ARCH_X86
+// By hand, since clang 14's __builtin_cpu_supports does not know the name. Whether the system saves
+// the registers it needs is what asking for avx2 tells.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 bool machine_has(CpuTarget target) {
 #if HWY_ARCH_X86
   // Asked of the compiler's run-time library: Highway's answer changes once targets are disabled.
@@ -21,7 +34,7 @@ bool machine_has(CpuTarget target) {
     case CpuTarget::kBaseline: return true;
     case CpuTarget::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
+             __builtin_cpu_supports("bmi2") && has_f16c();
     case CpuTarget::kAvx512:
       return machine_has(CpuTarget::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&

@@ -125,14 +125,18 @@ Value Interpreter::eval_filter(const Expr& expr, const Value* block_value) {
 Value Interpreter::apply_filter(std::string_view name, Arguments& arguments) {
   step();
   const Filter filter = find_filter(name);
-  if (filter == nullptr) throw RenderError{fmt::format("no filter named '{}'", name)};
+  if (filter == nullptr) {
+    throw RenderError{fmt::format("no filter named '{}'", name), ErrorCode::kUnsupported};
+  }
   return filter(*this, arguments);
 }
 
 bool Interpreter::apply_test(std::string_view name, Arguments& arguments) {
   step();
   const Test test = find_test(name);
-  if (test == nullptr) throw RenderError{fmt::format("no test named '{}'", name)};
+  if (test == nullptr) {
+    throw RenderError{fmt::format("no test named '{}'", name), ErrorCode::kUnsupported};
+  }
   return test(*this, arguments);
 }
 

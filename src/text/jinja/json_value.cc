@@ -50,7 +50,7 @@ class ValueSax final : public nlohmann::json_sax<Json> {
     return add(Value::list(std::move(items)));
   }
   bool parse_error(size_t, const std::string&, const nlohmann::json::exception& error) override {
-    fail_argument("{}: not valid JSON: {}", what_, error.what());
+    fail_argument("{}: not valid JSON: {}", what_, json_problem(error));
   }
 
  private:

@@ -22,7 +22,8 @@ class Template {
   ~Template();
 
   // Throws kInvalidArgument, with template and line, where the template raises an exception, does
-  // something that Python would refuse, or passes a limit.
+  // something that Python would refuse, or passes a limit; kUnsupported for a filter, a test or an
+  // option that is left out.
   std::string render(const std::vector<std::pair<std::string, Value>>& variables,
                      const Limits& limits = {}) const;
 

@@ -12,7 +12,6 @@
 namespace glmoe::jinja {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -96,7 +95,8 @@ TEST(InterpreterTest, RefusesConcatenationsThatAreTooLongBeforeTheyAreMade) {
 TEST(InterpreterTest, CountsTheWorkOfDictsWithManyKeysThatAreNoStrings) {
   EXPECT_THAT(outcome("{% set ns = namespace(x=[]) %}{% for i in range(3000) %}"
                       "{% set ns.x = ns.x + [(i, i)] %}{% endfor %}"
-                      "{% for i in range(1000) %}{% set d = dict(ns.x) %}{% endfor %}"),
+                      "{% for i in range(1000) %}{% set d = dict(ns.x) %}{% endfor %}",
+                      {.max_time_ms = 60'000}),  // a slow machine still counts to the end
               HasSubstr("steps"));
 }
 
@@ -169,10 +169,11 @@ TEST(InterpreterTest, GivesNoWayToPythonOrTheSystem) {
   for (const std::string source :
        {"{{ ''.__class__.__mro__ }}", "{{ range.__globals__['os'] }}", "{{ cycler.__init__() }}",
         "{{ self.__dict__.x }}", "{{ lipsum.__globals__.os.popen('id') }}",
-        "{{ open('/etc/passwd').read() }}", "{{ config.items() }}", "{{ ''|attr('__class__') }}",
-        "{{ eval('1') }}", "{{ __import__('os') }}"}) {
+        "{{ open('/etc/passwd').read() }}", "{{ config.items() }}", "{{ eval('1') }}",
+        "{{ __import__('os') }}"}) {
     EXPECT_THAT(outcome(source), StartsWith("invalid_argument")) << source;
   }
+  EXPECT_THAT(outcome("{{ ''|attr('__class__') }}"), StartsWith("unsupported"));
 }
 
 TEST(InterpreterTest, RefusesWhatWouldChangeTheCallersValues) {

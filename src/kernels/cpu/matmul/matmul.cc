@@ -9,7 +9,6 @@ namespace glmoe {
 namespace {
 
 using matmul::kBlockK;
-using matmul::kMaxTileTokens;
 using matmul::kTileRows;
 using matmul::TileArgs;
 using matmul::TypeKernels;

@@ -1,0 +1,11 @@
+#include "kernels/cuda/moe/grouped_gemm_kernel.cuh"
+#include "kernels/cuda/moe/grouped_gemm_types.h"
+
+namespace glmoe::cuda {
+
+void launch_grouped_gemm_f16(const GroupedGemmParams& params, int num_blocks, int cluster,
+                             cudaStream_t stream) {
+  launch_grouped_gemm_of<__half>(params, num_blocks, cluster, stream);
+}
+
+}  // namespace glmoe::cuda

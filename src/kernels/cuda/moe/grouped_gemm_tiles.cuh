@@ -1,0 +1,111 @@
+// Which tiles a grouped product has, and in which order blocks take them: every block works it out
+// for itself from the experts' offsets.
+#pragma once
+
+#include <cstdint>
+
+namespace glmoe::cuda {
+
+inline constexpr int kGroupRows = 64;     // of x: what a warpgroup multiplies
+inline constexpr int kBlockRows = 128;    // a block's two warpgroups
+inline constexpr int kTileColumns = 256;  // of y: rows of an expert's weight
+// An expert's tiles go through all its columns for this many rows, and so on: what the GPU's blocks
+// read at a time then stays in the L2, however many rows the expert has.
+inline constexpr int kRasterRows = 1024;
+
+// A block's share of a tile: a tile is one block's, or a cluster's of two, which share its columns'
+// weights and divide its rows.
+struct GroupedTile {
+  int expert;
+  int first_row;     // in x and y
+  int num_rows;      // 0 to kBlockRows
+  int first_column;  // of the product
+};
+
+// Walks the tiles of one cluster of kBlocks blocks: its number among the clusters, and on by how
+// many of them there are.
+template <int kBlocks>
+class TileWalk {
+ public:
+  static constexpr int kTileRows = kBlocks * kBlockRows;
+
+  // offsets, tile_begin: [E' + 1] in shared memory; tile_begin[e] is the number of the expert's
+  // first tile.
+  __device__ TileWalk(const int* offsets, const int* tile_begin, int num_experts, int column_tiles)
+      : offsets_(offsets),
+        tile_begin_(tile_begin),
+        num_experts_(num_experts),
+        column_tiles_(column_tiles),
+        tile_(blockIdx.x / kBlocks) {}
+
+  // False behind the last.
+  __device__ bool next(GroupedTile& tile) {
+    if (tile_ >= tile_begin_[num_experts_]) return false;
+    while (tile_begin_[expert_ + 1] <= tile_) ++expert_;
+    const int first = offsets_[expert_];
+    const int num_rows = offsets_[expert_ + 1] - first;
+    const int row_tiles = (num_rows + kTileRows - 1) / kTileRows;
+    const int index = tile_ - tile_begin_[expert_];
+    constexpr int kBandTiles = kRasterRows / kTileRows;
+    const int band = index / (kBandTiles * column_tiles_);
+    const int in_band = index - band * kBandTiles * column_tiles_;
+    const int band_tiles = min(kBandTiles, row_tiles - band * kBandTiles);
+    const int column_tile = in_band / band_tiles;
+    const int row_tile = band * kBandTiles + in_band - column_tile * band_tiles;
+    tile.expert = expert_;
+    tile.first_row = first + row_tile * kTileRows;
+    tile.num_rows = min(kTileRows, num_rows - row_tile * kTileRows);
+    tile.first_column = column_tile * kTileColumns;
+    if constexpr (kBlocks == 2) take_share(tile);
+    tile_ += gridDim.x / kBlocks;
+    return true;
+  }
+
+ private:
+  // Even halves, so that neither block waits for the other; but what one warpgroup can do alone
+  // goes to one block.
+  __device__ static void take_share(GroupedTile& tile) {
+    const int first_half = tile.num_rows <= kGroupRows ? tile.num_rows : (tile.num_rows + 1) / 2;
+    if (blockIdx.x % 2 == 0) {
+      tile.num_rows = first_half;
+    } else {
+      tile.first_row += first_half;
+      tile.num_rows -= first_half;
+    }
+  }
+
+  const int* offsets_;
+  const int* tile_begin_;
+  int num_experts_;
+  int column_tiles_;
+  int tile_;
+  int expert_ = 0;
+};
+
+// Fills offsets and tile_begin in shared memory from the offsets in device memory; the whole block
+// calls it.
+__device__ inline void prepare_tiles(const int32_t* expert_offsets, int num_experts, int tile_rows,
+                                     int column_tiles, int* offsets, int* tile_begin) {
+  for (int e = threadIdx.x; e <= num_experts; e += blockDim.x) offsets[e] = expert_offsets[e];
+  __syncthreads();
+  if (threadIdx.x < 32) {
+    int carry = 0;
+    for (int at = 0; at < num_experts; at += 32) {
+      const int e = at + static_cast<int>(threadIdx.x);
+      const int rows = e < num_experts ? offsets[e + 1] - offsets[e] : 0;
+      const int own = (rows + tile_rows - 1) / tile_rows * column_tiles;
+      int sum = own;
+#pragma unroll
+      for (int distance = 1; distance < 32; distance *= 2) {
+        const int other = __shfl_up_sync(0xffffffffu, sum, distance);
+        if (static_cast<int>(threadIdx.x) >= distance) sum += other;
+      }
+      if (e < num_experts) tile_begin[e] = carry + sum - own;
+      carry += __shfl_sync(0xffffffffu, sum, 31);
+    }
+    if (threadIdx.x == 0) tile_begin[num_experts] = carry;
+  }
+  __syncthreads();
+}
+
+}  // namespace glmoe::cuda

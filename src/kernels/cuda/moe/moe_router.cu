@@ -1,0 +1,544 @@
+#include "kernels/cuda/moe/moe_router.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/common/launch.cuh"
+#include "kernels/cuda/moe/moe_checks.h"
+#include "kernels/cuda/moe/moe_logits.cuh"
+#include "kernels/cuda/moe/moe_select.cuh"
+#include "kernels/cuda/moe/moe_sort.cuh"
+#include "kernels/cuda/moe/moe_sort.h"
+
+namespace glmoe::cuda {
+namespace {
+
+constexpr int64_t kMaxRows = 1 << 20;
+
+// One token to a part of 16: one kernel. A block has these tokens, 8 experts and a group of
+// columns, a warp one segment of it; the last block selects and sorts.
+constexpr int64_t kFewRows = 16;
+constexpr int kPartRows = 16;  // of a matrix instruction
+constexpr int kPartExperts = 8;
+constexpr int kFewThreads = 32 * kSegmentsPerGroup;
+static_assert(kFewRows == kPartRows);
+
+// Some tokens: the same with 64 tokens a block, then a kernel that selects.
+constexpr int64_t kSomeRows = 512;
+constexpr int kSomeParts = 4;
+
+// Many tokens: a block has 64 of them and all experts (up to 160), a warp 16 experts; up to
+// kSplitRows a group of columns as well, else a GPU's SMs would not all have work.
+constexpr int64_t kSplitRows = 4096;
+constexpr int kTileTokens = 64;
+constexpr int kTileExperts = 160;
+constexpr int kWarpExperts = 16;
+constexpr int kMaxTileThreads = 32 * kTileExperts / kWarpExperts;
+constexpr int kStages = 3;
+// Columns of a row in shared memory: its 64 and 8 more, so that the rows that a warp reads at a
+// time lie in different banks, in both types.
+constexpr int kTilePitch = kSegment + 8;
+
+constexpr int kSelectThreads = 256;
+constexpr int kSelectWarps = kSelectThreads / 32;
+// Slots that the selecting kernel's last block sorts itself.
+constexpr int64_t kFusedSortSlots = kSelectWarps * kSlotsPerWarp;
+
+// The workspace: tickets, the sort's workspace, partial logits.
+constexpr size_t kTicketBytes = 128;
+constexpr int kMaxSlotsPerRow = kMoeMaxTopK + kMoeMaxShared;
+
+struct Plan {
+  int num_groups;      // of columns
+  int num_partials;    // sums that a logit is handed over in
+  bool fused_sort;     // one of the router's kernels sorts
+  size_t partials_at;  // bytes
+  size_t workspace_bytes;
+};
+
+int num_slots_per_row(const MoeRouterParams& p) { return p.top_k + p.num_shared; }
+
+Plan make_plan(const MoeRouterParams& p, int64_t rows) {
+  Plan plan{};
+  plan.num_groups = (p.hidden_size + kGroup - 1) / kGroup;
+  plan.num_partials = rows <= kSplitRows ? plan.num_groups : 1;
+  plan.fused_sort = rows * num_slots_per_row(p) <= kFusedSortSlots;
+  const size_t sort =
+      moe_sort_workspace_bytes(rows, num_slots_per_row(p), p.num_experts + p.num_shared);
+  plan.partials_at = kTicketBytes + (sort + 127) / 128 * 128;
+  plan.workspace_bytes = plan.partials_at + static_cast<size_t>(plan.num_partials) *
+                                                static_cast<size_t>(rows) *
+                                                static_cast<size_t>(p.num_experts) * sizeof(float);
+  return plan;
+}
+
+// What a lane needs of an expert's weights for a segment that begins, for this lane, at `column`.
+__device__ void load_weights(const MoeRouterParams& p, int expert, int column,
+                             float2 (&low)[kStepsPerSegment], float2 (&high)[kStepsPerSegment]) {
+  const float* row = p.weight + static_cast<int64_t>(expert) * p.hidden_size;
+  const auto load = [&](int at) {
+    if (expert >= p.num_experts || at >= p.hidden_size) return make_float2(0.0f, 0.0f);
+    return __ldg(reinterpret_cast<const float2*>(row + at));
+  };
+#pragma unroll
+  for (int s = 0; s < kStepsPerSegment; ++s) {
+    low[s] = load(column + s * kStep);
+    high[s] = load(column + s * kStep + 8);
+  }
+}
+
+// A lane's activations of a segment, rows `row` and `row` + 8.
+template <class X>
+__device__ void load_pairs(const MoeRouterParams& p, int64_t row, int column,
+                           ActivationPairs (&pairs)[kStepsPerSegment]) {
+  const uint32_t* from =
+      reinterpret_cast<const uint32_t*>(static_cast<const X*>(p.x) + row * p.hidden_size + column);
+  const int columns_left = p.hidden_size - column;
+#pragma unroll
+  for (int low_or_high = 0; low_or_high < 2; ++low_or_high) {
+    const int left = row + 8 * low_or_high < p.num_rows ? columns_left : 0;
+#pragma unroll
+    for (int s = 0; s < kStepsPerSegment; ++s) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int at = s * kStep + 8 * i;
+        pairs[s][low_or_high + 2 * i] = at < left ? from[at / 2] : 0;
+      }
+    }
+    from += 4 * p.hidden_size;
+  }
+}
+
+// A block's sums of its warps' segments. A lane writes what the instruction leaves it.
+template <int kRows>
+struct SegmentSums {
+  float values[kSegmentsPerGroup][kRows][kPartExperts];
+
+  __device__ void write(int segment, int part, const float (&c)[4]) {
+    const int lane = threadIdx.x % kWarp;
+    float* own = &values[segment][part * kPartRows + lane / 4][2 * (lane % 4)];
+    own[0] = c[0], own[1] = c[1];
+    own[8 * kPartExperts] = c[2], own[8 * kPartExperts + 1] = c[3];
+  }
+  // The sum of the segments, one after the other, to partials[blockIdx.y]; the block has
+  // synchronised.
+  __device__ void store(const MoeRouterParams& p, int64_t first_row, float* partials) {
+    for (int i = threadIdx.x; i < kRows * kPartExperts; i += kFewThreads) {
+      const int64_t t = first_row + i / kPartExperts;
+      const int e = blockIdx.x * kPartExperts + i % kPartExperts;
+      if (t >= p.num_rows || e >= p.num_experts) continue;
+      float sum = 0.0f;
+#pragma unroll
+      for (int s = 0; s < kSegmentsPerGroup; ++s) {
+        sum += values[s][i / kPartExperts][i % kPartExperts];
+      }
+      partials[(blockIdx.y * p.num_rows + t) * p.num_experts + e] = sum;
+    }
+  }
+};
+
+// Logits of kParts parts of 16 tokens; blockIdx: experts, groups, tokens.
+template <class X, int kParts>
+__device__ void make_partials(const MoeRouterParams& p, float* partials) {
+  __shared__ SegmentSums<kParts * kPartRows> sums;
+  const int warp = threadIdx.x / kWarp;
+  const int lane = threadIdx.x % kWarp;
+  const int column = blockIdx.y * kGroup + warp * kSegment + 2 * (lane % 4);
+  // No kernel writes weights: their way from memory need not wait for an earlier kernel's end.
+  float2 low[kStepsPerSegment], high[kStepsPerSegment];
+  load_weights(p, blockIdx.x * kPartExperts + lane / 4, column, low, high);
+  wait_for_earlier_kernels();
+  let_next_kernel_start();
+  const int64_t first_row = static_cast<int64_t>(blockIdx.z) * kParts * kPartRows;
+  SplitWeight b[kStepsPerSegment];
+#pragma unroll
+  for (int s = 0; s < kStepsPerSegment; ++s) b[s] = split_weight(low[s], high[s]);
+  constexpr int kAtOnce = kParts == 1 ? 1 : 2;  // parts whose loads are under way together
+#pragma unroll 1
+  for (int first = 0; first < kParts; first += kAtOnce) {
+    ActivationPairs x[kAtOnce][kStepsPerSegment];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int64_t row = first_row + (first + i) * kPartRows + lane / 4;
+      load_pairs<X>(p, row, column, x[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      float c[4] = {};
+#pragma unroll
+      for (int s = 0; s < kStepsPerSegment; ++s) {
+        uint32_t a[kActivationTerms<X>][4];
+        split_activations<X>(x[i][s], a);
+        multiply_step<X>(c, a, b[s]);
+      }
+      sums.write(warp, first + i, c);
+    }
+  }
+  __syncthreads();
+  sums.store(p, first_row, partials);
+}
+
+template <class X, int kPerLane>
+__global__ void __launch_bounds__(kFewThreads, 1)
+    few_kernel(const MoeRouterParams p, float* partials, unsigned* tickets) {
+  __shared__ int ids[kFewRows * kMaxSlotsPerRow];
+  extern __shared__ int shared[];
+  make_partials<X, 1>(p, partials);
+  if (!last_block(tickets, gridDim.x * gridDim.y)) return;
+
+  const int warp = threadIdx.x / kWarp;
+  const int slots_per_row = p.top_k + p.num_shared;
+  const int num_rows = static_cast<int>(p.num_rows);
+  const int num_valid = p.num_valid == nullptr ? num_rows : *p.num_valid;
+  float* scratch = reinterpret_cast<float*>(shared) + warp * select_scratch_floats(p);
+  for (int t = warp; t < num_rows; t += kFewThreads / kWarp) {
+    route_token<kPerLane>(p, t, t >= num_valid, partials + t * p.num_experts,
+                          p.num_rows * p.num_experts, gridDim.y, scratch, ids + t * slots_per_row);
+  }
+  if (p.expert_offsets == nullptr) return;
+  __syncthreads();
+  const int num_slots = num_rows * slots_per_row;
+  const int num_experts = p.num_experts + p.num_shared;
+  if (num_slots <= kPairwiseSlots) {
+    sort_pairwise(ids, num_slots, num_experts, p.expert_offsets, p.sorted_slot, p.position_of);
+  } else {
+    sort_slots(p.expert_ids, num_slots, num_experts, p.expert_offsets, p.sorted_slot, p.position_of,
+               shared);
+  }
+}
+
+template <class X>
+__global__ void __launch_bounds__(kFewThreads, 2)
+    some_kernel(const MoeRouterParams p, float* partials) {
+  make_partials<X, kSomeParts>(p, partials);
+}
+
+// 16 bytes into shared memory, zeros where `inside` is false.
+__device__ void copy_async(void* to, const void* from, bool inside) {
+  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
+               "r"(inside ? 16 : 0));
+}
+
+// Columns from `column` on of rows first_row .. + num_rows - 1 (those inside the matrix), one
+// segment of them.
+template <class V>
+__device__ void load_rows(const V* matrix, int64_t matrix_rows, int hidden_size, int64_t first_row,
+                          int num_rows, int column, V* to) {
+  constexpr int kCopied = 16 / sizeof(V);
+  constexpr int kCopiesPerRow = kSegment / kCopied;
+  const int step = blockDim.x / kCopiesPerRow;
+  const int first = threadIdx.x / kCopiesPerRow;
+  const int at = threadIdx.x % kCopiesPerRow * kCopied;
+  const int rows_inside = column + at < hidden_size
+                              ? static_cast<int>(min(matrix_rows - first_row, int64_t{num_rows}))
+                              : 0;
+  const V* from = matrix + (first_row + first) * hidden_size + column + at;
+  to += first * kTilePitch + at;
+  for (int row = first; row < num_rows; row += step) {
+    copy_async(to, row < rows_inside ? from : matrix, row < rows_inside);
+    from += static_cast<int64_t>(step) * hidden_size;
+    to += step * kTilePitch;
+  }
+}
+
+// Fragments of a warp's 64 tokens by 16 experts.
+constexpr int kRowParts = kTileTokens / kPartRows;
+constexpr int kExpertParts = kWarpExperts / kPartExperts;
+using Sums = float[kRowParts][kExpertParts][4];
+
+__device__ void add_to(Sums& total, const Sums& sums) {
+#pragma unroll
+  for (int r = 0; r < kRowParts; ++r) {
+#pragma unroll
+    for (int n = 0; n < kExpertParts; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) total[r][n][i] += sums[r][n][i];
+    }
+  }
+}
+
+// A lane's activations of a part of 16 rows, of which `part` is the first.
+template <class X>
+__device__ void load_part(const X* part, int column, int lane, ActivationPairs& pairs) {
+  const X* own = part + lane % kPartRows * kTilePitch + column + lane / kPartRows * 8;
+  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(own));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(pairs[0]), "=r"(pairs[1]), "=r"(pairs[2]), "=r"(pairs[3])
+               : "r"(address));
+}
+
+// total += the segment's products, summed from zero.
+template <class X>
+__device__ void multiply_segment(const X* x, const float* weight, int lane, Sums& total) {
+  Sums sums = {};
+#pragma unroll
+  for (int s = 0; s < kStepsPerSegment; ++s) {
+    SplitWeight b[kExpertParts];
+#pragma unroll
+    for (int n = 0; n < kExpertParts; ++n) {
+      const float* own =
+          weight + (n * kPartExperts + lane / 4) * kTilePitch + s * kStep + 2 * (lane % 4);
+      b[n] = split_weight(*reinterpret_cast<const float2*>(own),
+                          *reinterpret_cast<const float2*>(own + 8));
+    }
+    uint32_t a[kRowParts][kActivationTerms<X>][4];
+#pragma unroll
+    for (int r = 0; r < kRowParts; ++r) {
+      ActivationPairs pairs;
+      load_part(x + r * kPartRows * kTilePitch, s * kStep, lane, pairs);
+      split_activations<X>(pairs, a[r]);
+    }
+    // As multiply_step, with what does not depend on each other side by side.
+#pragma unroll
+    for (int w = kWeightTerms - 1; w >= 0; --w) {
+#pragma unroll
+      for (int t = kActivationTerms<X> - 1; t >= 0; --t) {
+#pragma unroll
+        for (int r = 0; r < kRowParts; ++r) {
+#pragma unroll
+          for (int n = 0; n < kExpertParts; ++n) {
+            multiply(sums[r][n], a[r][t], b[n].low[w], b[n].high[w]);
+          }
+        }
+      }
+    }
+  }
+  add_to(total, sums);
+}
+
+// blockIdx: tokens, experts, groups. partials[blockIdx.z] gets the sum over the block's groups.
+template <class X>
+__global__ void __launch_bounds__(kMaxTileThreads, 1)
+    tile_kernel(const MoeRouterParams p, float* partials, int experts_per_block,
+                int groups_per_block) {
+  extern __shared__ int shared[];
+  wait_for_earlier_kernels();
+  let_next_kernel_start();
+  const int64_t first_row = static_cast<int64_t>(blockIdx.x) * kTileTokens;
+  if (p.num_valid != nullptr && first_row >= *p.num_valid) return;
+  const int first_expert = blockIdx.y * experts_per_block;
+  const int first_segment = blockIdx.z * groups_per_block * kSegmentsPerGroup;
+  const int num_segments = min(groups_per_block * kSegmentsPerGroup,
+                               (p.hidden_size + kSegment - 1) / kSegment - first_segment);
+  const int warp = threadIdx.x / kWarp;
+  const int lane = threadIdx.x % kWarp;
+  X* x_stages = reinterpret_cast<X*>(shared);
+  float* weight_stages = reinterpret_cast<float*>(x_stages + kStages * kTileTokens * kTilePitch);
+  const auto load = [&](int segment) {
+    const int stage = segment % kStages;
+    if (segment < num_segments) {
+      const int column = (first_segment + segment) * kSegment;
+      load_rows(static_cast<const X*>(p.x), p.num_rows, p.hidden_size, first_row, kTileTokens,
+                column, x_stages + stage * kTileTokens * kTilePitch);
+      load_rows(p.weight, p.num_experts, p.hidden_size, first_expert, experts_per_block, column,
+                weight_stages + stage * experts_per_block * kTilePitch);
+    }
+    asm volatile("cp.async.commit_group;");
+  };
+  for (int s = 0; s < kStages - 1; ++s) load(s);
+  const bool has_experts = warp * kWarpExperts < experts_per_block;
+  Sums total = {}, group = {};
+  for (int segment = 0; segment < num_segments; ++segment) {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
+    __syncthreads();
+    load(segment + kStages - 1);
+    const int stage = segment % kStages;
+    if (!has_experts) continue;
+    multiply_segment(x_stages + stage * kTileTokens * kTilePitch,
+                     weight_stages + (stage * experts_per_block + warp * kWarpExperts) * kTilePitch,
+                     lane, group);
+    if (segment % kSegmentsPerGroup == kSegmentsPerGroup - 1 || segment == num_segments - 1) {
+      add_to(total, group);
+#pragma unroll
+      for (int i = 0; i < kRowParts * kExpertParts * 4; ++i) (&group[0][0][0])[i] = 0.0f;
+    }
+  }
+  if (!has_experts) return;
+#pragma unroll
+  for (int r = 0; r < kRowParts; ++r) {
+#pragma unroll
+    for (int n = 0; n < kExpertParts; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int64_t row = first_row + r * kPartRows + lane / 4 + i / 2 * 8;
+        const int e =
+            first_expert + warp * kWarpExperts + n * kPartExperts + 2 * (lane % 4) + i % 2;
+        if (row < p.num_rows && e < p.num_experts) {
+          partials[(blockIdx.z * p.num_rows + row) * p.num_experts + e] = total[r][n][i];
+        }
+      }
+    }
+  }
+}
+
+// A warp a token. With `sort` the last block sorts.
+template <int kPerLane>
+__global__ void __launch_bounds__(kSelectThreads)
+    select_kernel(const MoeRouterParams p, const float* partials, int num_partials,
+                  unsigned* tickets, bool sort) {
+  extern __shared__ int shared[];
+  wait_for_earlier_kernels();
+  let_next_kernel_start();
+  const int warp = threadIdx.x / kWarp;
+  const int64_t t = static_cast<int64_t>(blockIdx.x) * kSelectWarps + warp;
+  if (t < p.num_rows) {
+    route_token<kPerLane>(p, t, p.num_valid != nullptr && t >= *p.num_valid,
+                          partials + t * p.num_experts, p.num_rows * p.num_experts, num_partials,
+                          reinterpret_cast<float*>(shared) + warp * select_scratch_floats(p),
+                          nullptr);
+  }
+  if (!sort || !last_block(tickets + 1, gridDim.x)) return;
+  sort_slots(p.expert_ids, static_cast<int>(p.num_rows) * (p.top_k + p.num_shared),
+             p.num_experts + p.num_shared, p.expert_offsets, p.sorted_slot, p.position_of, shared);
+}
+
+void check_params(const MoeRouterParams& p, const Plan& plan) {
+  const ParamChecks checks("moe_router");
+  if (p.num_rows == 0) return;
+  checks.pointer("x", p.x, 16);
+  checks.pointer("weight", p.weight, 16);
+  checks.pointer("expert_ids", p.expert_ids, 4);
+  checks.pointer("weights", p.weights, 4);
+  const int given =
+      (p.expert_offsets != nullptr) + (p.sorted_slot != nullptr) + (p.position_of != nullptr);
+  if (given != 0 && given != 3) {
+    checks.refuse("expert_offsets, sorted_slot and position_of: give all or none");
+  }
+  checks.workspace(p.workspace, p.workspace_bytes, plan.workspace_bytes, 16);
+}
+
+void check_shape(const MoeRouterParams& p) {
+  const ParamChecks checks("moe_router");
+  if (p.x_type == ElementType::kF32) checks.refuse("x_type is float32, wanted bfloat16 or float16");
+  checks.in_range("num_rows", p.num_rows, 0, kMaxRows);
+  checks.multiple_of("hidden_size", p.hidden_size, 8);
+  checks.in_range("num_experts", p.num_experts, 1, kMoeMaxExperts);
+  checks.in_range("top_k", p.top_k, 1, std::min(kMoeMaxTopK, p.num_experts));
+  checks.in_range("num_shared", p.num_shared, 0, kMoeMaxShared);
+  checks.in_range("n_group", p.n_group, 1, p.num_experts);
+  if (p.num_experts % p.n_group != 0) {
+    checks.refuse("n_group is " + std::to_string(p.n_group) + ", wanted a divisor of num_experts " +
+                  std::to_string(p.num_experts));
+  }
+  checks.in_range("mode", static_cast<int>(p.mode), 0,
+                  static_cast<int>(MoeRouterMode::kSigmoidBias));
+}
+
+// Calls f with the number of experts a lane has as a constant.
+template <class F>
+void with_per_lane(int num_experts, F f) {
+  if (num_experts <= 4 * kWarp) return f(std::integral_constant<int, 4>());
+  if (num_experts <= 5 * kWarp) return f(std::integral_constant<int, 5>());
+  if (num_experts <= 8 * kWarp) return f(std::integral_constant<int, 8>());
+  f(std::integral_constant<int, kMoeMaxExperts / kWarp>());
+}
+
+// Dynamic shared memory of the kernels that select.
+size_t select_bytes(const MoeRouterParams& p, bool sort) {
+  const int ints = sort ? sort_shared_ints(kSelectWarps, p.num_experts + p.num_shared) : 0;
+  static_assert(sizeof(int) == sizeof(float) && kFewThreads == kSelectThreads);
+  return sizeof(int) * static_cast<size_t>(std::max(ints, kSelectWarps * select_scratch_floats(p)));
+}
+
+unsigned blocks_for(int64_t items, int per_block) {
+  return static_cast<unsigned>((items + per_block - 1) / per_block);
+}
+
+template <class X>
+void launch_few(const MoeRouterParams& p, const Plan& plan, float* partials, cudaStream_t stream) {
+  with_per_lane(p.num_experts, [&](auto per_lane) {
+    const size_t bytes = select_bytes(p, p.expert_offsets != nullptr);
+    const auto kernel = few_kernel<X, decltype(per_lane)::value>;
+    allow_shared(reinterpret_cast<const void*>(kernel), bytes);
+    launch_kernel(
+        kernel,
+        dim3(blocks_for(p.num_experts, kPartExperts), static_cast<unsigned>(plan.num_groups)),
+        dim3(kFewThreads), bytes, stream, p, partials, static_cast<unsigned*>(p.workspace));
+  });
+}
+
+template <class X>
+void launch_some(const MoeRouterParams& p, const Plan& plan, float* partials, cudaStream_t stream) {
+  launch_kernel(
+      some_kernel<X>,
+      dim3(blocks_for(p.num_experts, kPartExperts), static_cast<unsigned>(plan.num_groups),
+           blocks_for(p.num_rows, kSomeParts * kPartRows)),
+      dim3(kFewThreads), 0, stream, p, partials);
+}
+
+template <class X>
+void launch_tiles(const MoeRouterParams& p, const Plan& plan, float* partials,
+                  cudaStream_t stream) {
+  const unsigned blocks = blocks_for(p.num_experts, kTileExperts);
+  const int per_block = kWarpExperts * static_cast<int>(blocks_for(
+                                           p.num_experts, static_cast<int>(blocks) * kWarpExperts));
+  // Warps beyond the experts help to load.
+  const int warps = std::max(per_block / kWarpExperts, 4);
+  const size_t bytes = kStages * kTilePitch *
+                       (kTileTokens * sizeof(X) + static_cast<size_t>(per_block) * sizeof(float));
+  const int groups_per_block = plan.num_partials == 1 ? plan.num_groups : 1;
+  allow_shared(reinterpret_cast<const void*>(tile_kernel<X>), bytes);
+  launch_kernel(
+      tile_kernel<X>,
+      dim3(blocks_for(p.num_rows, kTileTokens), blocks, static_cast<unsigned>(plan.num_partials)),
+      dim3(static_cast<unsigned>(warps * kWarp)), bytes, stream, p, partials, per_block,
+      groups_per_block);
+}
+
+void launch_select(const MoeRouterParams& p, const Plan& plan, const float* partials,
+                   cudaStream_t stream) {
+  with_per_lane(p.num_experts, [&](auto per_lane) {
+    const bool sort = plan.fused_sort && p.expert_offsets != nullptr;
+    const size_t bytes = select_bytes(p, sort);
+    const auto kernel = select_kernel<decltype(per_lane)::value>;
+    allow_shared(reinterpret_cast<const void*>(kernel), bytes);
+    launch_kernel(kernel, dim3(blocks_for(p.num_rows, kSelectWarps)), dim3(kSelectThreads), bytes,
+                  stream, p, partials, plan.num_partials, static_cast<unsigned*>(p.workspace),
+                  sort);
+  });
+}
+
+template <class X>
+void launch_for(const MoeRouterParams& p, const Plan& plan, float* partials, cudaStream_t stream) {
+  if (p.num_rows <= kFewRows) return launch_few<X>(p, plan, partials, stream);
+  if (p.num_rows <= kSomeRows) {
+    launch_some<X>(p, plan, partials, stream);
+  } else {
+    launch_tiles<X>(p, plan, partials, stream);
+  }
+  launch_select(p, plan, partials, stream);
+}
+
+}  // namespace
+
+size_t moe_router_workspace_bytes(int64_t max_rows, const MoeRouterParams& shape) {
+  const size_t split = make_plan(shape, std::min(max_rows, kSplitRows)).workspace_bytes;
+  return std::max(split, make_plan(shape, max_rows).workspace_bytes);
+}
+
+void launch_moe_router(const MoeRouterParams& p, cudaStream_t stream) {
+  check_shape(p);
+  const Plan plan = make_plan(p, p.num_rows);
+  check_params(p, plan);
+  if (p.num_rows == 0) return;
+  char* workspace = static_cast<char*>(p.workspace);
+  float* partials = reinterpret_cast<float*>(workspace + plan.partials_at);
+  if (p.x_type == ElementType::kBf16) {
+    launch_for<__nv_bfloat16>(p, plan, partials, stream);
+  } else {
+    launch_for<__half>(p, plan, partials, stream);
+  }
+  if (p.expert_offsets == nullptr || plan.fused_sort) return;
+  launch_moe_sort({.expert_ids = p.expert_ids,
+                   .expert_offsets = p.expert_offsets,
+                   .sorted_slot = p.sorted_slot,
+                   .position_of = p.position_of,
+                   .workspace = workspace + kTicketBytes,
+                   .workspace_bytes = plan.partials_at - kTicketBytes,
+                   .num_rows = p.num_rows,
+                   .slots_per_row = num_slots_per_row(p),
+                   .num_experts = p.num_experts + p.num_shared},
+                  stream);
+}
+
+}  // namespace glmoe::cuda
