@@ -1,18 +1,25 @@
-// glmoe bench latency: prefill and decode of one request, against what the memory can deliver.
+// glmoe bench latency: prefill and decode of batches, against what the machine can do.
 //
-// Bytes a decoded token reads = every weight that a token needs (attention, shared and top-k routed
+// On a GPU and for lists, a table: bytes of a step = every weight outside the routed experts + the
+// experts that the recorded routing touched + the KV cache. For one batch on the CPU, bytes a
+// decoded token reads = every weight that a token needs (attention, shared and top-k routed
 // experts, dense MLP, router, head) + the KV cache up to it. The share is those bytes a second over
 // the read bandwidth measured in the same run with the same threads.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
+#include "apps/bench.h"
 #include "apps/command.h"
 #include "apps/latency.h"
 #include "base/error.h"
 #include "base/thread_team.h"
+#include "gpu/gpu_backend.h"
+#include "gpu/gpu_bench.h"
 #include "kernels/cpu/bandwidth/bandwidth.h"
 #include "spec/memory_plan.h"
 #include "spec/prefill_flops.h"
+#include "spec/step_floor.h"
 
 namespace glmoe::apps {
 namespace {
@@ -21,7 +28,10 @@ struct BenchOptions {
   LlmOptions llm;
   std::string preset;
   int64_t num_layers = 0;
-  LatencyBatch batch;
+  std::vector<int64_t> batch_sizes = {1}, prompt_lens = {512}, contexts;
+  bool prompt_len_given = false, max_num_tokens_given = false;
+  int64_t output_len = 64;
+  LatencyBatch batch;  // the one of a single row on the CPU
   int64_t repetitions = 3;
   int64_t bandwidth_mib = 2048;
   bool json = false;
@@ -84,25 +94,8 @@ void print_result(const BenchOptions& options, const Result& result, const LLM& 
               human_bytes(static_cast<double>(plan.total_bytes())).c_str());
 }
 
-void bench_latency(BenchOptions options) {
-  if (!options.preset.empty()) {
-    options.llm.config = Glm4MoeConfig::preset(options.preset);
-    if (options.num_layers > 0) options.llm.config->num_hidden_layers = options.num_layers;
-    if (options.llm.load_format != "dummy") {
-      fail_argument("--preset names shapes, not weights: add --load_format dummy, or give --model");
-    }
-  } else if (options.llm.model.empty()) {
-    fail_argument("bench latency: --model FOLDER, or --preset NAME --load_format dummy is wanted");
-  }
-  if (options.batch.prompt_len < 1 || options.batch.output_len < 2 ||
-      options.batch.batch_size < 1 || options.repetitions < 1) {
-    fail_argument(
-        "--prompt_len, --batch_size and --repetitions of at least 1 and --output_len of "
-        "at least 2 are wanted");
-  }
-  make_room(options.batch, options.llm);
-  LLM llm(options.llm);
-
+// One batch on the CPU, prefill and decode together.
+void bench_one_batch(const BenchOptions& options, LLM& llm) {
   std::vector<double> prefill, decode;
   for (int64_t i = 0; i < options.repetitions; ++i) {
     const LatencyTiming timing = time_batch(llm, options.batch, static_cast<uint64_t>(i));
@@ -140,30 +133,205 @@ void bench_latency(BenchOptions options) {
   print_result(options, result, llm, plan, bytes_per_token);
 }
 
+// What a table's rows are measured on.
+struct Rows {
+  std::vector<LatencyBatch> decode, prefill;
+};
+
+// Every batch size with every context; without --context, every batch size with every prompt, its
+// prefill and its decode.
+Rows rows_of(const BenchOptions& options) {
+  Rows rows;
+  const std::vector<int64_t>& contexts =
+      options.contexts.empty() ? options.prompt_lens : options.contexts;
+  for (const int64_t batch : options.batch_sizes) {
+    for (const int64_t context : contexts) {
+      rows.decode.push_back({batch, context, options.output_len});
+      if (options.contexts.empty()) rows.prefill.push_back({batch, context, 1});
+    }
+  }
+  if (!options.contexts.empty() && options.prompt_len_given) {
+    for (const int64_t length : options.prompt_lens) rows.prefill.push_back({1, length, 1});
+  }
+  return rows;
+}
+
+class LatencyTable {
+ public:
+  LatencyTable(LLM& llm, const BenchOptions& options)
+      : llm_(llm), options_(options), plan_(memory_plan(options, llm)) {}
+
+  SpeedRow decode(const LatencyBatch& batch) {
+    const double experts = experts_of_decode(llm_, batch, 0);  // warms up as well
+    std::vector<double> steps, contexts;
+    for (int64_t i = 0; i < options_.repetitions; ++i) {
+      const DecodeTiming timing = time_decode(llm_, batch, static_cast<uint64_t>(i));
+      steps.push_back(timing.step_s);
+      contexts.push_back(timing.context);
+    }
+    const auto sequences = static_cast<double>(batch.batch_size);
+    const double context = median(contexts);
+    SpeedRow row =
+        row_of(batch, fmt::format("decode batch {} context {}", batch.batch_size, batch.prompt_len),
+               median(steps), experts);
+    row.more["context"] = context;
+    row.more["tokens_per_s"] = sequences / median(steps);
+    row.flops = decode_flops(llm_.config(), sequences, context);
+    if (row.bytes > 0.0) {
+      row.bytes = step_bytes(llm_.config(), plan_, experts, sequences * context);
+    }
+    row.note = fmt::format("{:.0f} tokens/s", sequences / median(steps)) + row.note;
+    return row;
+  }
+
+  SpeedRow prefill(const LatencyBatch& batch) {
+    const double experts = experts_of_prefill(llm_, batch, 0);
+    std::vector<double> times;
+    for (int64_t i = 0; i < options_.repetitions; ++i) {
+      times.push_back(time_batch(llm_, batch, static_cast<uint64_t>(i)).prefill_s);
+    }
+    const double tokens = static_cast<double>(batch.batch_size * batch.prompt_len);
+    const std::string name =
+        batch.batch_size == 1 ? fmt::format("prefill {}", batch.prompt_len)
+                              : fmt::format("prefill {} x {}", batch.batch_size, batch.prompt_len);
+    SpeedRow row = row_of(batch, name, median(times), experts);
+    row.more["tokens_per_s"] = tokens / median(times);
+    row.flops =
+        prefill_flops(llm_.config(), batch.prompt_len) * static_cast<double>(batch.batch_size);
+    row.note = fmt::format("{:.0f} tokens/s", tokens / median(times)) + row.note;
+    return row;
+  }
+
+ private:
+  static MemoryPlan memory_plan(const BenchOptions& options, const LLM& llm) {
+    DType weight_dtype = DType::kBF16, kv_dtype = DType::kBF16;
+    parse_dtype(llm.weight_dtype(), weight_dtype);
+    parse_dtype(llm.compute_dtype(), kv_dtype);
+    return plan_memory(llm.config(), {.weight_dtype = weight_dtype,
+                                      .kv_dtype = kv_dtype,
+                                      .max_num_tokens = options.llm.max_num_tokens,
+                                      .max_batch_size = options.llm.max_batch_size});
+  }
+
+  // Bytes without the cache; 0 where the experts could not be counted.
+  SpeedRow row_of(const LatencyBatch& batch, std::string name, double seconds, double experts) {
+    SpeedRow row;
+    row.name = std::move(name);
+    row.us = seconds * 1e6;
+    row.more = {{"batch_size", batch.batch_size},
+                {"prompt_len", batch.prompt_len},
+                {"output_len", batch.output_len},
+                {"experts", experts}};
+    const int64_t moe_layers = llm_.config().num_moe_layers();
+    if (experts > 0.0 || moe_layers == 0) {
+      row.bytes = step_bytes(llm_.config(), plan_, experts, 0.0);
+    }
+    if (moe_layers > 0 && experts > 0.0) {
+      row.note = fmt::format(", {:.1f} experts a layer", experts / static_cast<double>(moe_layers));
+    }
+    return row;
+  }
+
+  LLM& llm_;
+  const BenchOptions& options_;
+  MemoryPlan plan_;
+};
+
+// The CPU's rate of multiplications depends on the type and is not known here: its floor is the
+// memory's alone.
+Ceiling ceiling_of(const BenchOptions& options, bool on_gpu) {
+  if (on_gpu) {
+    const GpuRates rates = measure_gpu_rates();
+    return {rates.device, rates.read_gb_per_s, rates.matrix_tflop_per_s};
+  }
+  ThreadTeam team(static_cast<int>(options.llm.num_threads));
+  return {fmt::format("CPU, {} threads", team.size()),
+          measure_read_bandwidth(team, static_cast<size_t>(options.bandwidth_mib) << 20), 0.0};
+}
+
+// Where the options do not say it: a prefill in one step, and room for the largest batch.
+void make_room_for(Rows& rows, BenchOptions& options, bool on_gpu) {
+  if (on_gpu && !options.max_num_tokens_given) {
+    constexpr int64_t kMostTokens = 16384;
+    for (const LatencyBatch& batch : rows.prefill) {
+      options.llm.max_num_tokens = std::max(
+          options.llm.max_num_tokens, std::min(batch.batch_size * batch.prompt_len, kMostTokens));
+    }
+  }
+  int64_t kv_tokens = 0;
+  for (std::vector<LatencyBatch>* list : {&rows.decode, &rows.prefill}) {
+    for (LatencyBatch& batch : *list) {
+      if (list == &rows.decode) set_lead(batch, options.llm.max_num_tokens);
+      LlmOptions room = options.llm;
+      make_room(batch, room);
+      kv_tokens = std::max(kv_tokens, room.kv_cache.max_tokens);
+      options.llm.max_batch_size = room.max_batch_size;
+    }
+  }
+  options.llm.kv_cache.max_tokens = kv_tokens;
+}
+
+void bench_table(BenchOptions options, bool on_gpu) {
+  Rows rows = rows_of(options);
+  make_room_for(rows, options, on_gpu);
+  const Ceiling ceiling = ceiling_of(options, on_gpu);  // while the memory is still free
+  LLM llm(options.llm);
+  if (!options.json) std::printf("%s", llm.describe().c_str());
+  LatencyTable table(llm, options);
+  std::vector<SpeedRow> measured;
+  for (const LatencyBatch& batch : rows.decode) measured.push_back(table.decode(batch));
+  for (const LatencyBatch& batch : rows.prefill) measured.push_back(table.prefill(batch));
+  print_rows(measured, ceiling,
+             {{"model", options.preset.empty() ? options.llm.model : options.preset},
+              {"num_layers", llm.config().num_hidden_layers}},
+             options.json);
+}
+
+void bench_latency(BenchOptions options) {
+  resolve_shapes("bench latency", options.preset, options.num_layers, options.llm);
+  if (options.output_len < 2 || options.repetitions < 1) {
+    fail_argument("--repetitions of at least 1 and --output_len of at least 2 are wanted");
+  }
+  const bool on_gpu = options.llm.backend == "cuda" ||
+                      (options.llm.backend == "auto" && options.llm.dtype != "float32" &&
+                       GpuBackend::why_not().empty());
+  const bool one = options.batch_sizes.size() == 1 && options.prompt_lens.size() == 1;
+  if (on_gpu || !one || !options.contexts.empty()) return bench_table(options, on_gpu);
+  options.batch = {options.batch_sizes[0], options.prompt_lens[0], options.output_len};
+  make_room(options.batch, options.llm);
+  LLM llm(options.llm);
+  bench_one_batch(options, llm);
+}
+
 }  // namespace
 
-void add_bench(CLI::App& app) {
+void add_bench_latency(CLI::App& bench) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* bench = app.add_subcommand("bench", "Measure speed");
-  bench->require_subcommand(1);
-  CLI::App* command = bench->add_subcommand("latency", "Prefill and decode of a batch");
+  CLI::App* command = bench.add_subcommand("latency", "Prefill and decode of batches");
   add_model_flags(*command, options->llm, /*model_required=*/false);
-  command->add_option("--preset", options->preset, "Shapes of a published model");
-  command->add_option("--layers,--num_layers", options->num_layers, "Only so many layers")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--load_format", options->llm.load_format, "auto, or dummy: random weights")
+  add_shape_flags(*command, options->preset, options->num_layers, options->llm);
+  constexpr int64_t kMany = int64_t{1} << 24;
+  add_list(*command, "--batch_size", options->batch_sizes, kMany, "Sequences; a list: 1,8,32");
+  CLI::Option* prompt_len =
+      add_list(*command, "--prompt_len", options->prompt_lens, kMany, "Tokens of a prompt; a list");
+  add_list(*command, "--context", options->contexts, kMany,
+           "Tokens in the cache before a decode is timed; a list. --prompt_len then names prefills "
+           "of one sequence [the prompt]");
+  command->add_option("--output_len", options->output_len, "Steps that are timed, and one")
       ->capture_default_str();
-  command->add_option("--batch_size", options->batch.batch_size)->capture_default_str();
-  command->add_option("--prompt_len", options->batch.prompt_len)->capture_default_str();
-  command->add_option("--output_len", options->batch.output_len)->capture_default_str();
   command->add_option("--repetitions", options->repetitions)->capture_default_str();
   command
       ->add_option("--bandwidth_mib", options->bandwidth_mib,
-                   "Memory that the bandwidth measurement reads")
+                   "Memory that the bandwidth measurement reads, on the CPU")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
   command->add_flag("--json", options->json);
-  command->callback([options] { bench_latency(*options); });
+  const CLI::Option* max_num_tokens = command->get_option("--max_num_tokens");
+  command->callback([options, prompt_len, max_num_tokens] {
+    options->prompt_len_given = prompt_len->count() > 0;
+    options->max_num_tokens_given = max_num_tokens->count() > 0;
+    bench_latency(*options);
+  });
 }
 
 }  // namespace glmoe::apps

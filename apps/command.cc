@@ -40,14 +40,38 @@ void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required
                      "Tokens of prompt and answer [the model's]");
   command.add_option("--kv_cache_tokens", options.kv_cache.max_tokens,
                      "Tokens that the KV cache holds [what fits]");
-  command
-      .add_option("--kv_cache_fraction", options.kv_cache.free_memory_fraction,
-                  "Share of the free memory for the KV cache, without --kv_cache_tokens [0.5 on the "
-                  "CPU, 0.9 on a GPU]");
+  command.add_option(
+      "--kv_cache_fraction", options.kv_cache.free_memory_fraction,
+      "Share of the free memory for the KV cache, without --kv_cache_tokens [0.5 on the "
+      "CPU, 0.9 on a GPU]");
   command.add_option("--tokens_per_block", options.kv_cache.tokens_per_block, "KV block size")
       ->capture_default_str();
   command.add_flag("--verify_checksums,!--skip_checksums", options.verify_checksums,
                    "Check an engine's blobs while loading (default)");
+  command.add_flag("--cuda_graphs,!--no-cuda_graphs", options.cuda_graphs,
+                   "On a GPU, run decode steps as captured graphs (default)");
+}
+
+void add_shape_flags(CLI::App& command, std::string& preset, int64_t& num_layers,
+                     LlmOptions& options) {
+  command.add_option("--preset", preset, "Shapes of a published model");
+  command.add_option("--layers,--num_layers", num_layers, "Only so many layers")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--load_format", options.load_format, "auto, or dummy: random weights")
+      ->capture_default_str();
+}
+
+void resolve_shapes(const char* command, const std::string& preset, int64_t num_layers,
+                    LlmOptions& options) {
+  if (!preset.empty()) {
+    options.config = Glm4MoeConfig::preset(preset);
+    if (num_layers > 0) options.config->num_hidden_layers = num_layers;
+    if (options.load_format != "dummy") {
+      fail_argument("--preset names shapes, not weights: add --load_format dummy, or give --model");
+    }
+  } else if (options.model.empty()) {
+    fail_argument("{}: --model FOLDER, or --preset NAME --load_format dummy is wanted", command);
+  }
 }
 
 void add_sampling_flags(CLI::App& command, SamplingParams& sampling) {

@@ -22,10 +22,18 @@ void add_verify(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_explain(CLI::App& app);
 
 // --backend, --dtype, --num_threads, ...: flags of everything that loads a model. `options` must
 // outlive the parsing.
 void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required = true);
+// --preset, --num_layers and --load_format: shapes without a folder.
+void add_shape_flags(CLI::App& command, std::string& preset, int64_t& num_layers,
+                     LlmOptions& options);
+// Puts what they named into `options`. Throws kInvalidArgument, in the name of `command`, where
+// there is neither a model nor a preset with dummy weights.
+void resolve_shapes(const char* command, const std::string& preset, int64_t num_layers,
+                    LlmOptions& options);
 void add_sampling_flags(CLI::App& command, SamplingParams& sampling);
 
 // --tensor_parallel_size (--tp_size) and its kin. The result tells, once the line is parsed,

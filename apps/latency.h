@@ -13,7 +13,11 @@ struct LatencyBatch {
   int64_t prompt_len = 512;
   int64_t output_len = 64;  // 1: prefill alone
 
-  int64_t context() const { return prompt_len + output_len; }
+  // Steps by which the first sequence of the batch is ahead of the last, where prefill goes in
+  // chunks: it has so many more tokens to give, so that the batch stays whole.
+  int64_t lead = 0;
+
+  int64_t context() const { return prompt_len + output_len + lead; }
 };
 
 struct LatencyTiming {
@@ -31,5 +35,22 @@ void make_room(const LatencyBatch& batch, LlmOptions& options);
 // Random prompts, greedy, to the end of the answers; other prompts in each round. Of all times
 // between two tokens decode_s is the median.
 LatencyTiming time_batch(LLM& llm, const LatencyBatch& batch, uint64_t round);
+
+// Sets `lead` for a step of at most `max_num_tokens`.
+void set_lead(LatencyBatch& batch, int64_t max_num_tokens);
+
+struct DecodeTiming {
+  double step_s = 0.0;
+  double context = 0.0;  // positions of a sequence in the middle of the measurement, on average
+};
+// As time_batch, but of steps alone in which every sequence of the batch takes part.
+DecodeTiming time_decode(LLM& llm, const LatencyBatch& batch, uint64_t round);
+
+// Experts that a step of such a batch reads, summed over the layers: the counters are read between
+// steps, and readings one step apart give that step's experts exactly; the mean of those. The
+// prompts and answers are those that time_decode has with the same round. 0: no step was caught.
+double experts_of_decode(LLM& llm, const LatencyBatch& batch, uint64_t round);
+// The same of the prefill of a batch; 0 where it took more than one step.
+double experts_of_prefill(LLM& llm, const LatencyBatch& batch, uint64_t round);
 
 }  // namespace glmoe::apps

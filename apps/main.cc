@@ -1,4 +1,4 @@
-// glmoe: convert, build, run, verify, inspect, plan and bench GLM-4 MoE models.
+// glmoe: convert, build, run, verify, inspect, plan, bench and explain GLM-4 MoE models.
 //
 // Exit status: 0 success, 2 wrong usage (a flag or argument), 1 anything else.
 #include <algorithm>
@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   add_inspect(app);
   add_plan(app);
   add_bench(app);
+  add_explain(app);
   check_whole_numbers(app);
   try {
     app.parse(normalised_arguments(argc, argv));

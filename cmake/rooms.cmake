@@ -27,9 +27,13 @@ function(glmoe_room name)
   endif()
 endfunction()
 
-# glmoe_room_tests(NAME LABELS labels... DEPS rooms...): tests/NAME/*_test.cc as one program.
+# glmoe_room_tests(NAME ROOM room LABELS labels... DEPS rooms...): tests/NAME/*_test.cc as one
+# program. ROOM: where it is not NAME.
 function(glmoe_room_tests name)
-  cmake_parse_arguments(T "" "TIMEOUT" "LABELS;DEPS" ${ARGN})
+  cmake_parse_arguments(T "" "ROOM;TIMEOUT" "LABELS;DEPS" ${ARGN})
+  if(NOT T_ROOM)
+    set(T_ROOM ${name})
+  endif()
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
   if(NOT sources)
     return()
@@ -41,7 +45,7 @@ function(glmoe_room_tests name)
     math(EXPR T_TIMEOUT "5 * ${T_TIMEOUT}")  # sanitizers cost up to twenty times the time
   endif()
   add_executable(${name}_test ${sources})
-  target_link_libraries(${name}_test PRIVATE glmoe_flags glmoe_${name} glmoe_test_support
+  target_link_libraries(${name}_test PRIVATE glmoe_flags glmoe_${T_ROOM} glmoe_test_support
     GTest::gmock GTest::gtest_main)
   foreach(dep ${T_DEPS})
     target_link_libraries(${name}_test PRIVATE glmoe_${dep})

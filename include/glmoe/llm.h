@@ -42,6 +42,7 @@ struct LlmOptions {
   int64_t max_seq_len = 0;              // 0: the model's max_position_embeddings
   KvCacheConfig kv_cache;
   bool verify_checksums = true;  // of an engine's blobs, while loading
+  bool cuda_graphs = true;       // on a GPU: decode steps as captured graphs
   uint64_t seed = 0;             // of requests that bring none; 0: from the system
 };
 
@@ -54,6 +55,20 @@ struct EngineStats {
   uint64_t generated_tokens = 0;
   uint64_t prompt_tokens = 0;
   uint64_t preemptions = 0;
+  // Not empty: why no further request can run (a GPU was lost); all are refused with it.
+  std::string failure;
+};
+
+// How many tokens went to each expert since the model was loaded, padding not counted.
+struct ExpertCounts {
+  uint64_t steps = 0;                         // run until then
+  std::vector<std::vector<uint64_t>> tokens;  // [L][E]; empty for dense layers
+};
+
+// One phase of loading a model, in the order in which they were run.
+struct StartupPhase {
+  std::string name;
+  double ms = 0.0;
 };
 
 // Deltas of one submitted request. Move-only; destroying it before the end cancels the request.
@@ -113,6 +128,11 @@ class LLM {
   std::string weight_dtype() const;   // "bfloat16", ...: of the matrices in memory
   std::string compute_dtype() const;  // what the forward pass rounds to
   EngineStats stats() const;
+  // Waits for the step that runs: the counts are those between two steps.
+  ExpertCounts expert_counts() const;
+  std::string device() const;  // "CPU, 8 threads", "GPU 0, NVIDIA H100 80GB HBM3"
+  bool on_gpu() const;
+  std::vector<StartupPhase> startup() const;
   // The resolved configuration, one "name: value" a line: what runs, and why.
   std::string describe() const;
 

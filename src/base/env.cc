@@ -31,6 +31,7 @@ Environment read() {
   env.log_level = read_string("GLMOE_LOG_LEVEL", env.log_level);
   env.num_threads = read_integer("GLMOE_NUM_THREADS", env.num_threads, 0, 4096);
   env.cpu_target = read_string("GLMOE_CPU_TARGET", "");
+  env.fault = parse_fault(read_string("GLMOE_FAULT", ""));
   return env;
 }
 

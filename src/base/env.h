@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <string>
 
+#include "base/fault.h"
+
 namespace glmoe::env {
 
 struct Environment {
   std::string log_level = "info";  // GLMOE_LOG_LEVEL
   int64_t num_threads = 0;         // GLMOE_NUM_THREADS: default of --num_threads
   std::string cpu_target;          // GLMOE_CPU_TARGET: at most this instruction set (avx2, ...)
+  Fault fault;                     // GLMOE_FAULT: for tests (base/fault.h)
 };
 
 // Read at the first call. Throws kInvalidArgument naming the variable.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -47,7 +48,8 @@ CpuExecutor::CpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const Load
       model_(config_, weights_->weights(), options.moe_backend, options.tokens_per_block),
       sampler_(config.vocab_size, options.num_valid_tokens > 0
                                       ? std::min(options.num_valid_tokens, config.vocab_size)
-                                      : config.vocab_size) {}
+                                      : config.vocab_size),
+      fault_(options.fault) {}
 
 StepResult CpuExecutor::execute(const StepPlan& plan) {
   for (const SequenceId id : plan.released) sampler_.release(id);
@@ -56,6 +58,7 @@ StepResult CpuExecutor::execute(const StepPlan& plan) {
   StepResult result;
   result.step_id = plan.step_id;
   if (plan.empty()) return result;
+  maybe_fail_step(fault_, plan.step_id);
   const BatchInput batch = make_batch(plan);
   workspace_.reset();
   const TensorView logits = model_.forward(ctx_, batch, kv_);
@@ -80,6 +83,15 @@ void CpuExecutor::sample_rows(const StepPlan& plan, const TensorView& logits, St
   const auto logits_row = [&](int64_t r) {
     return std::span<float>(logits.as<float>() + r * vocab_size, static_cast<size_t>(vocab_size));
   };
+  if (fault_.strikes(FaultKind::kNanLogits, plan.step_id)) {
+    const auto samples = std::ranges::find_if(plan.sequences, &SequenceStep::sample);
+    if (samples != plan.sequences.end()) {
+      const int64_t scored =
+          samples->prompt_logprobs ? static_cast<int64_t>(samples->token_ids.size()) - 1 : 0;
+      const int64_t r = first_row[static_cast<size_t>(samples - plan.sequences.begin())] + scored;
+      logits_row(r)[0] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
   const auto finish = [&](size_t s) {
     const SequenceStep& sequence = plan.sequences[s];
     int64_t next_row = first_row[s];

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fault.h"
 #include "base/thread_team.h"
 #include "cache/kv_pool.h"
 #include "glmoe/config.h"
@@ -29,6 +30,11 @@ class Executor {
   virtual std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk) = 0;
   // The MoE backend and what really runs: "CUTLASS (grouped products ...)".
   virtual std::string describe_moe() const = 0;
+  // Why no further step can run (a device is lost): then every call of execute() throws. ""
+  // otherwise; it never becomes "" again.
+  virtual std::string failure() const { return ""; }
+  // Tokens routed to each expert since the start: [L][E], empty for dense layers. Between steps.
+  virtual std::vector<std::vector<uint64_t>> expert_counts() const = 0;
 };
 
 struct CpuExecutorOptions {
@@ -37,6 +43,7 @@ struct CpuExecutorOptions {
   int64_t tokens_per_block = 16;
   int64_t num_blocks = 0;
   int64_t num_valid_tokens = 0;  // ids from here on are padding and never sampled; 0: all are valid
+  Fault fault;
 };
 
 // One rank on the CPU. Keeps a copy of the configuration and the weights alive; shares the thread
@@ -54,6 +61,9 @@ class CpuExecutor final : public Executor {
 
   std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk) override;
   std::string describe_moe() const override;
+  std::vector<std::vector<uint64_t>> expert_counts() const override {
+    return model_.model().expert_counts();
+  }
 
   const KvPool& kv_pool() const { return kv_; }
   const Glm4MoeForCausalLM& model() const { return model_; }
@@ -71,6 +81,7 @@ class CpuExecutor final : public Executor {
   OpContext ctx_;
   Glm4MoeForCausalLM model_;
   Sampler sampler_;
+  const Fault fault_;
 };
 
 }  // namespace glmoe

@@ -1,32 +1,41 @@
 #include "gpu/gpu_backend.h"
 
+#include "base/env.h"
 #include "base/error.h"
 #include "device/gpu_info.h"
+#include "gpu/gpu_checks.h"
 #include "gpu/gpu_executor.h"
 #include "gpu/gpu_weights.h"
+#include "spec/memory_plan.h"
 
 namespace glmoe {
 namespace {
 
-// The widths that the kernels take: matrices in panels of 64 columns, rows in chunks of 8 values.
-void check_shapes(const Glm4MoeConfig& config) {
-  std::vector<std::string> reasons;
-  if (config.hidden_size % 64 != 0) {
-    reasons.push_back(fmt::format("hidden_size {} is not a multiple of 64", config.hidden_size));
-  }
-  if (config.q_size() % 8 != 0 || config.kv_size() % 8 != 0) {
-    reasons.push_back(
-        fmt::format("heads of size {} make rows that are no multiple of 8", config.head_dim));
-  }
-  if (config.head_dim > 256) {
-    reasons.push_back(fmt::format("head_dim {} is above 256", config.head_dim));
-  }
-  if (config.moe.top_k > 32 || config.moe.num_experts > 1024 || config.moe.num_shared_experts > 8) {
-    reasons.push_back("more than 1024 experts, 32 of them a token, or 8 shared ones");
-  }
-  if (reasons.empty()) return;
-  fail(ErrorCode::kUnsupported, "backend cuda cannot run this model: {}. Use --backend cpu",
-       fmt::join(reasons, "; "));
+int64_t free_gpu_bytes() {
+  if (env::get().fault.kind == FaultKind::kGpuOutOfMemory) return 0;
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  GLMOE_CUDA(cudaMemGetInfo(&free_bytes, &total_bytes));
+  return static_cast<int64_t>(free_bytes);
+}
+
+std::string gib(int64_t bytes) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+}
+
+// Before minutes of copying: whether the weights find room at all.
+void check_weights_fit(const Glm4MoeConfig& config, DType dtype, const GpuInfo& gpu) {
+  const MemoryPlan plan = plan_memory(config, {.weight_dtype = dtype, .kv_dtype = dtype});
+  const int64_t free_bytes = free_gpu_bytes();
+  if (plan.weight_bytes() <= free_bytes) return;
+  fail(ErrorCode::kOutOfMemory,
+       "the weights take {} of GPU memory in {} (embedding {}, attention {}, dense MLPs {}, routed "
+       "experts {}, shared experts {}, routers {}, norms {}, lm_head {}), and on GPU 0, {}, {} of "
+       "{} are free: take a smaller model or a larger GPU, end other programs on it, or give "
+       "--backend cpu (glmoe plan shows every part)",
+       gib(plan.weight_bytes()), dtype_long_name(dtype), gib(plan.embedding), gib(plan.attention),
+       gib(plan.dense_mlp), gib(plan.routed_experts), gib(plan.shared_experts), gib(plan.router),
+       gib(plan.norms), gib(plan.lm_head), gpu.name, gib(free_bytes), gib(gpu.memory_bytes));
 }
 
 }  // namespace
@@ -50,19 +59,11 @@ std::string GpuBackend::why_not() {
 GpuBackend::GpuBackend(const Glm4MoeConfig& config, const Glm4MoeWeights* weights, DType dtype,
                        ThreadTeam& team)
     : impl_(std::make_shared<Impl>()) {
-  const std::string reason = why_not();
-  if (!reason.empty()) fail(ErrorCode::kUnavailable, "backend cuda: {}", reason);
-  if (dtype != DType::kBF16 && dtype != DType::kF16) {
-    fail(ErrorCode::kUnsupported,
-         "backend cuda computes in bfloat16 or float16, not in {}: give --dtype bfloat16, or "
-         "--backend cpu",
-         dtype_long_name(dtype));
-  }
-  check_shapes(config);
+  const cuda::ElementType type = check_gpu_runs(config, dtype);
   impl_->config = config;
   impl_->gpu = query_gpus().gpus[0];
   GLMOE_CUDA(cudaSetDevice(impl_->gpu.index));
-  const auto type = dtype == DType::kBF16 ? cuda::ElementType::kBf16 : cuda::ElementType::kF16;
+  check_weights_fit(config, dtype, impl_->gpu);
   impl_->weights = weights != nullptr
                        ? std::make_shared<const GpuWeights>(config, *weights, type, team)
                        : std::make_shared<const GpuWeights>(config, type, /*seed=*/1);
@@ -71,21 +72,14 @@ GpuBackend::~GpuBackend() = default;
 
 std::string GpuBackend::device_name() const { return impl_->gpu.name; }
 
-int64_t GpuBackend::free_bytes() const {
-  size_t free_bytes = 0;
-  size_t total_bytes = 0;
-  GLMOE_CUDA(cudaMemGetInfo(&free_bytes, &total_bytes));
-  return static_cast<int64_t>(free_bytes);
-}
+int64_t GpuBackend::free_bytes() const { return free_gpu_bytes(); }
 
 int64_t GpuBackend::weights_bytes() const {
   return static_cast<int64_t>(impl_->weights->num_bytes());
 }
 
 int64_t GpuBackend::workspace_bytes(const GpuExecutorOptions& options) const {
-  return GpuModel::workspace_bytes(impl_->config, {.max_rows = options.max_num_tokens,
-                                                   .max_logit_rows = options.max_batch_size,
-                                                   .max_positions = options.max_seq_len});
+  return GpuExecutor::workspace_bytes(impl_->config, options);
 }
 
 std::unique_ptr<Executor> GpuBackend::make_executor(const GpuExecutorOptions& options,

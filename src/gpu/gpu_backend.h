@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "base/fault.h"
 #include "base/thread_team.h"
 #include "exec/executor.h"
 #include "glmoe/config.h"
@@ -24,6 +25,7 @@ struct GpuExecutorOptions {
   int64_t num_blocks = 0;
   int64_t num_valid_tokens = 0;  // ids from here on are padding and never sampled; 0: all are valid
   bool cuda_graphs = true;
+  Fault fault;
 };
 
 class GpuBackend {
@@ -33,7 +35,7 @@ class GpuBackend {
 
   // Puts the weights on the first GPU, matrices as `dtype` (kBF16 or kF16). Without `weights`
   // random ones of config's shapes are made there. Throws kUnavailable without a GPU, kUnsupported
-  // for a GPU or shapes that the kernels do not take, kOutOfMemory with sizes.
+  // for a GPU or shapes that the kernels do not take, kOutOfMemory with every part's size.
   GpuBackend(const Glm4MoeConfig& config, const Glm4MoeWeights* weights, DType dtype,
              ThreadTeam& team);
   ~GpuBackend();

@@ -6,20 +6,11 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "kernels/cuda/sample/argmax.h"
 
 namespace glmoe {
 namespace {
 
-constexpr float kGreedyTemperature = 1e-5f;  // as the sampler has it
 constexpr int64_t kMinLogitRows = 16;
-
-bool is_plain_greedy(const ResolvedSampling& s) {
-  return s.temperature < kGreedyTemperature && s.repetition_penalty == 1.0f &&
-         s.presence_penalty == 0.0f && s.frequency_penalty == 0.0f && s.logit_bias.empty() &&
-         (s.min_tokens == 0 || s.stop_token_ids.empty()) && s.num_logprobs < 0 &&
-         s.num_prompt_logprobs < 0;
-}
 
 GpuModelOptions model_options(const GpuExecutorOptions& options, int num_sms) {
   return {.moe_backend = options.moe_backend,
@@ -35,6 +26,15 @@ int64_t blocks_for(int64_t tokens, int64_t tokens_per_block) {
   return (tokens + tokens_per_block - 1) / tokens_per_block;
 }
 
+GpuSamplerOptions sampler_options(const Glm4MoeConfig& config, const GpuExecutorOptions& options) {
+  const int64_t vocab_size = config.vocab_size;
+  const int64_t valid = options.num_valid_tokens;
+  return {.vocab_size = vocab_size,
+          .num_valid_tokens = valid > 0 ? std::min(valid, vocab_size) : vocab_size,
+          .max_rows = options.max_num_tokens,
+          .max_sequences = options.max_batch_size};
+}
+
 }  // namespace
 
 GpuExecutor::GpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const GpuWeights> weights,
@@ -42,19 +42,23 @@ GpuExecutor::GpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const GpuW
     : config_(config),
       weights_(std::move(weights)),
       options_(options),
-      num_valid_tokens_(options.num_valid_tokens > 0
-                            ? std::min(options.num_valid_tokens, config.vocab_size)
-                            : config.vocab_size),
       model_(config_, *weights_, model_options(options, num_sms), team),
       inputs_({.max_rows = options.max_num_tokens,
                .max_sequences = options.max_batch_size,
                .max_blocks = blocks_for(options.max_seq_len, options.tokens_per_block),
                .tokens_per_block = options.tokens_per_block}),
-      outcomes_(static_cast<size_t>(options.max_batch_size) * sizeof(cuda::SampleOutcome),
-                "the sampled tokens"),
-      outcomes_host_(outcomes_.size()),
-      sampler_(config.vocab_size, num_valid_tokens_) {
+      sampler_(sampler_options(config, options)) {
   if (options_.cuda_graphs) capture_graphs();
+}
+
+int64_t GpuExecutor::workspace_bytes(const Glm4MoeConfig& config,
+                                     const GpuExecutorOptions& options) {
+  return GpuModel::workspace_bytes(config, model_options(options, 0)) +
+         GpuSampler::device_bytes(sampler_options(config, options));
+}
+
+int64_t GpuExecutor::max_logit_rows() const {
+  return std::max(options_.max_batch_size, kMinLogitRows);
 }
 
 int GpuExecutor::bucket_of(size_t num_sequences) const {
@@ -68,19 +72,6 @@ int GpuExecutor::bucket_of(size_t num_sequences) const {
   return std::min(bucket, static_cast<int>(options_.max_batch_size));
 }
 
-void GpuExecutor::enqueue_argmax(int num_rows) {
-  cuda::ArgmaxParams p;
-  p.logits = model_.logits();
-  p.row_stride = model_.logits_stride();
-  p.num_rows = num_rows;
-  p.num_tokens = static_cast<int>(num_valid_tokens_);
-  p.outcomes = reinterpret_cast<cuda::SampleOutcome*>(outcomes_.data());
-  cuda::launch_argmax(p, stream_.get());
-  GLMOE_CUDA(cudaMemcpyAsync(outcomes_host_.data(), outcomes_.data(),
-                             static_cast<size_t>(num_rows) * sizeof(cuda::SampleOutcome),
-                             cudaMemcpyDeviceToHost, stream_.get()));
-}
-
 // From the largest on: what the library sets up at its first use is then there for all.
 void GpuExecutor::capture_graphs() {
   for (int n = static_cast<int>(options_.max_batch_size); n >= 1;) {
@@ -90,7 +81,6 @@ void GpuExecutor::capture_graphs() {
       graphs_.emplace(bucket, CudaGraph(stream_.get(), [&] {
                         model_.forward(batch, stream_.get());
                         model_.head(0, bucket, stream_.get());
-                        enqueue_argmax(bucket);
                       }));
     }
     n = std::min(n, bucket) - 1;
@@ -107,104 +97,87 @@ bool GpuExecutor::runs_as_graph(const StepPlan& plan) const {
 }
 
 StepResult GpuExecutor::execute(const StepPlan& plan) {
-  for (const SequenceId id : plan.released) {
-    sampler_.release(id);
-    is_greedy_.erase(id);
-  }
-  for (const SequenceStart& start : plan.started) {
-    const bool greedy = is_plain_greedy(start.sampling);
-    is_greedy_[start.id] = greedy;
-    if (!greedy) sampler_.start(start);
-  }
+  for (const SequenceId id : plan.released) sampler_.release(id);
+  if (!failure_.empty()) fail(ErrorCode::kUnavailable, "{}", failure_);
   StepResult result;
   result.step_id = plan.step_id;
-  if (plan.empty()) return result;
-  result.sequences.resize(plan.sequences.size());
+  try {
+    for (const SequenceStart& start : plan.started) sampler_.start(start, stream_.get());
+    if (plan.empty()) return result;
+    maybe_fail_step(options_.fault, plan.step_id);
+    run_step(plan);
+    stream_.synchronize();
+  } catch (const std::exception& error) {
+    settle(plan, error.what());
+    throw;
+  }
+  sampler_.collect(plan, result);
+  return result;
+}
+
+// After a failed step: what is still on the stream reads memory that the next step writes, and a
+// GPU that cannot even finish that is lost.
+void GpuExecutor::settle(const StepPlan& plan, const std::string& error) {
+  const cudaError_t status = cudaStreamSynchronize(stream_.get());
+  if (status == cudaSuccess) return;
+  failure_ = fmt::format(
+      "the GPU was lost in step {} ({}; then {}): nothing more can run, start the program again",
+      plan.step_id, error, cudaGetErrorName(status));
+  fail(ErrorCode::kUnavailable, "{}", failure_);
+}
+
+void GpuExecutor::run_step(const StepPlan& plan) {
+  sampler_.begin(plan);
+  const int rows = sampler_.num_rows();
   if (runs_as_graph(plan)) {
     const int bucket = bucket_of(plan.sequences.size());
     inputs_.upload_decode(plan, bucket, stream_.get());
     graphs_.at(bucket).launch(stream_.get());
+    sample_rows(plan, 0, rows);
   } else {
-    const GpuBatch batch = inputs_.upload(plan, stream_.get());
-    model_.forward(batch, stream_.get());
-    const int rows = batch.num_logit_rows;
-    if (rows > 0 && rows <= options_.max_batch_size) {
-      model_.head(0, rows, stream_.get());
-      enqueue_argmax(rows);
+    model_.forward(inputs_.upload(plan, stream_.get()), stream_.get());
+    // A long chunk with log-probabilities has more rows than there is memory for logits.
+    const auto most = static_cast<int>(max_logit_rows());
+    for (int first = 0; first < rows; first += most) {
+      const int count = std::min(most, rows - first);
+      model_.head(first, count, stream_.get());
+      sample_rows(plan, first, count);
     }
   }
-  stream_.synchronize();
-  sample(plan, result);
-  return result;
+  sampler_.fetch(stream_.get());
 }
 
-const float* GpuExecutor::fetch_logits(int first, int count) {
-  logits_host_.resize(static_cast<size_t>(count) * static_cast<size_t>(config_.vocab_size));
-  const auto width = static_cast<size_t>(config_.vocab_size) * 4;
-  GLMOE_CUDA(cudaMemcpy2DAsync(logits_host_.data(), width,
-                               model_.logits() + first * model_.logits_stride(),
-                               static_cast<size_t>(model_.logits_stride()) * 4, width,
+// Of the model's logits, which are those of rows [first, first + count).
+void GpuExecutor::sample_rows(const StepPlan& plan, int first, int count) {
+  const int64_t stride = model_.logits_stride();
+  const int sampled = sampler_.first_sampled_row();
+  if (options_.fault.strikes(FaultKind::kNanLogits, plan.step_id) && sampled >= first &&
+      sampled < first + count) {
+    constexpr int kBytesOfNan = 0xff;
+    GLMOE_CUDA(cudaMemsetAsync(model_.logits() + (sampled - first) * stride, kBytesOfNan,
+                               sizeof(float), stream_.get()));
+  }
+  const float* logits = model_.logits();
+  if (options_.fault.strikes(FaultKind::kGpuLost, plan.step_id)) {
+    logits = reinterpret_cast<const float*>(uintptr_t{64});  // no memory is there
+  }
+  sampler_.enqueue(logits, stride, first, count, stream_.get());
+}
+
+void GpuExecutor::fetch_logits(int64_t count, std::vector<float>& to) {
+  const auto width = static_cast<size_t>(config_.vocab_size) * sizeof(float);
+  const size_t begin = to.size();
+  to.resize(begin + static_cast<size_t>(count * config_.vocab_size));
+  GLMOE_CUDA(cudaMemcpy2DAsync(to.data() + begin, width, model_.logits(),
+                               static_cast<size_t>(model_.logits_stride()) * sizeof(float), width,
                                static_cast<size_t>(count), cudaMemcpyDeviceToHost, stream_.get()));
   stream_.synchronize();
-  return logits_host_.data();
-}
-
-void GpuExecutor::sample(const StepPlan& plan, StepResult& result) {
-  const auto* outcomes = outcomes_host_.as<cuda::SampleOutcome>();
-  const auto vocab = static_cast<size_t>(config_.vocab_size);
-  int total_rows = 0;
-  for (const SequenceStep& s : plan.sequences) {
-    total_rows += s.prompt_logprobs ? static_cast<int>(s.token_ids.size()) : (s.sample ? 1 : 0);
-  }
-  // Where more rows want logits than the head made, it makes them again in parts.
-  const bool in_parts = total_rows > options_.max_batch_size;
-  const auto row_logits = [&](int row) {
-    if (in_parts) model_.head(row, 1, stream_.get());
-    const float* values = fetch_logits(in_parts ? 0 : row, 1);
-    return std::span<float>(const_cast<float*>(values), vocab);
-  };
-  int row = 0;
-  for (size_t i = 0; i < plan.sequences.size(); ++i) {
-    const SequenceStep& s = plan.sequences[i];
-    SequenceResult& to = result.sequences[i];
-    std::vector<PositionLogprobs> prompt_logprobs;
-    if (s.prompt_logprobs) {
-      for (size_t t = 0; t + 1 < s.token_ids.size(); ++t) {
-        prompt_logprobs.push_back(
-            sampler_.prompt_logprob(s.id, row_logits(row++), s.token_ids[t + 1]));
-      }
-      if (!s.sample) {
-        GLMOE_CHECK(s.next_token_id >= 0);
-        prompt_logprobs.push_back(
-            sampler_.prompt_logprob(s.id, row_logits(row++), s.next_token_id));
-      }
-    }
-    if (s.sample) {
-      if (is_greedy_.at(s.id) && !in_parts) {
-        const cuda::SampleOutcome& outcome = outcomes[row++];
-        to.sampled = outcome.status == cuda::SampleStatus::kSampled;
-        to.token_id = to.sampled ? outcome.token_id : 0;
-        if (outcome.status == cuda::SampleStatus::kNanLogits) {
-          to.error = fmt::format("NaN in logits, first at token {} of {}", outcome.first_nan,
-                                 num_valid_tokens_);
-        } else if (!to.sampled) {
-          to.error = "no token can be sampled: all logits are -infinity";
-        }
-      } else {
-        if (is_greedy_.at(s.id)) sampler_.start({.id = s.id, .sampling = {.temperature = 0.0f}});
-        to = sampler_.sample(s.id, row_logits(row++));
-      }
-    }
-    to.id = s.id;
-    to.prompt_logprobs = std::move(prompt_logprobs);
-  }
 }
 
 std::vector<float> GpuExecutor::logits(std::span<const int32_t> token_ids, int64_t chunk) {
   const auto num_tokens = static_cast<int64_t>(token_ids.size());
   const int64_t num_blocks = blocks_for(num_tokens, options_.tokens_per_block);
   GLMOE_CHECK_LE(num_blocks, options_.num_blocks, "text of {} tokens", num_tokens);
-  const int64_t max_rows = std::max(options_.max_batch_size, kMinLogitRows);
   std::vector<float> all;
   for (int64_t begin = 0; begin < num_tokens; begin += chunk) {
     const int64_t count = std::min(chunk, num_tokens - begin);
@@ -216,14 +189,28 @@ std::vector<float> GpuExecutor::logits(std::span<const int32_t> token_ids, int64
     std::iota(step.block_table.begin(), step.block_table.end(), 0);
     step.prompt_logprobs = true;
     model_.forward(inputs_.upload(plan, stream_.get()), stream_.get());
-    for (int64_t first = 0; first < count; first += max_rows) {
-      const auto rows = static_cast<int>(std::min(max_rows, count - first));
+    for (int64_t first = 0; first < count; first += max_logit_rows()) {
+      const auto rows = static_cast<int>(std::min(max_logit_rows(), count - first));
       model_.head(static_cast<int>(first), rows, stream_.get());
-      const float* values = fetch_logits(0, rows);
-      all.insert(all.end(), values, values + rows * config_.vocab_size);
+      fetch_logits(rows, all);
     }
   }
   return all;
+}
+
+std::vector<std::vector<uint64_t>> GpuExecutor::expert_counts() const {
+  const auto num_layers = static_cast<size_t>(config_.num_hidden_layers);
+  const auto num_experts = static_cast<size_t>(config_.moe.num_experts);
+  std::vector<uint64_t> flat(num_layers * num_experts);
+  GLMOE_CUDA(cudaMemcpyAsync(flat.data(), model_.expert_counts(), flat.size() * 8,
+                             cudaMemcpyDeviceToHost, stream_.get()));
+  stream_.synchronize();
+  std::vector<std::vector<uint64_t>> counts(num_layers);
+  for (size_t l = 0; l < num_layers; ++l) {
+    if (!config_.is_moe_layer(static_cast<int64_t>(l))) continue;
+    counts[l].assign(flat.data() + l * num_experts, flat.data() + (l + 1) * num_experts);
+  }
+  return counts;
 }
 
 std::string GpuExecutor::describe_moe() const {

@@ -19,9 +19,6 @@
 namespace glmoe {
 namespace {
 
-// Rows up to which the weight-streaming kernel is the faster one
-// (docs/kernels/cuda-stream-gemm.md).
-constexpr int kMaxStreamedRows = 32;
 constexpr size_t kGemmWorkspaceBytes = size_t{64} << 20;
 
 cuda::MoeRouterMode router_mode(ExpertScaleNormalizationMode mode) {
@@ -37,8 +34,9 @@ cuda::MoeRouterMode router_mode(ExpertScaleNormalizationMode mode) {
   return cuda::MoeRouterMode::kNone;
 }
 
-// The shape of the router's problem, without its pointers.
-cuda::MoeRouterParams router_shape(const Glm4MoeConfig& config, cuda::ElementType type) {
+}  // namespace
+
+cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config, cuda::ElementType type) {
   const MoeConfig& moe = config.moe;
   cuda::MoeRouterParams p;
   p.x_type = type;
@@ -54,14 +52,6 @@ cuda::MoeRouterParams router_shape(const Glm4MoeConfig& config, cuda::ElementTyp
   p.normalize = moe.norm_topk_prob;
   return p;
 }
-
-// The fast kernels' heads (kernels/cuda/attention/attention_params.h).
-bool has_fast_heads(const Glm4MoeConfig& config, int64_t tokens_per_block) {
-  return config.head_dim == 128 && config.rotary_dim() % 16 == 0 && tokens_per_block >= 16 &&
-         tokens_per_block <= 128 && (tokens_per_block & (tokens_per_block - 1)) == 0;
-}
-
-}  // namespace
 
 // Places in the workspace, each 256-byte aligned; without a base it only measures.
 class Arena {
@@ -110,6 +100,7 @@ void GpuModel::lay_out(Arena& arena) {
   arena.place(moe_scratch_.gathered, slots * c.hidden_size * size);
   arena.place(moe_scratch_.inner, slots * inner * size);
   arena.place(moe_scratch_.outer, slots * c.hidden_size * 4);
+  arena.place(moe_scratch_.counters, 2 * 4);
 }
 
 GpuModel::GpuModel(const Glm4MoeConfig& config, const GpuWeights& weights,
@@ -126,7 +117,7 @@ GpuModel::GpuModel(const Glm4MoeConfig& config, const GpuWeights& weights,
   if (config.num_moe_layers() > 0) {
     moe_backend_ = make_gpu_moe_backend(options.moe_backend, config, type_, options.num_sms);
     router_workspace_bytes_ =
-        cuda::moe_router_workspace_bytes(options.max_rows, router_shape(config, type_));
+        cuda::moe_router_workspace_bytes(options.max_rows, moe_router_shape(config, type_));
   }
   if (has_fast_heads(config, options.tokens_per_block)) {
     attention_workspace_bytes_ = cuda::attention_decode_workspace_bytes(heads_, options.num_sms);
@@ -352,7 +343,7 @@ void GpuModel::mlp(const GpuMlp& mlp, int num_rows, cudaStream_t stream) {
 
 void GpuModel::moe(const GpuMoe& moe, int64_t index, int num_rows, const int32_t* num_valid,
                    cudaStream_t stream) {
-  cuda::MoeRouterParams p = router_shape(config_, type_);
+  cuda::MoeRouterParams p = moe_router_shape(config_, type_);
   p.x = normed_;
   p.weight = moe.router;
   p.selection_bias = moe.selection_bias;

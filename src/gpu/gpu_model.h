@@ -10,13 +10,18 @@
 #include "glmoe/config.h"
 #include "gpu/cuda_objects.h"
 #include "gpu/gpu_batch.h"
+#include "gpu/gpu_choices.h"
 #include "gpu/gpu_moe_backend.h"
 #include "gpu/gpu_weights.h"
 #include "kernels/cuda/attention/attention_params.h"
 #include "kernels/cuda/gemm/dense_gemm.h"
+#include "kernels/cuda/moe/moe_router.h"
 #include "spec/kv_geometry.h"
 
 namespace glmoe {
+
+// The shape of the router's problem, without its pointers and rows.
+cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config, cuda::ElementType type);
 
 struct GpuModelOptions {
   MoeBackendKind moe_backend = MoeBackendKind::kAuto;
@@ -48,7 +53,7 @@ class GpuModel {
   // max_logit_rows.
   void head(int first, int count, cudaStream_t stream);
 
-  const float* logits() const { return logits_; }  // [count, V]
+  float* logits() const { return logits_; }  // [count, V]
   int64_t logits_stride() const { return logits_stride_; }
   const unsigned long long* expert_counts() const { return expert_counts_; }  // [L, E]
   const GpuMoeBackend& moe_backend() const { return *moe_backend_; }

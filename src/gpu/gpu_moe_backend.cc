@@ -9,10 +9,6 @@
 namespace glmoe {
 namespace {
 
-// Rows an expert gets on average up to which the weights are streamed: beyond, the tensor cores'
-// rate counts (docs/kernels/cuda-stream-gemm.md).
-constexpr int64_t kMaxStreamedRows = 16;
-
 class Base : public GpuMoeBackend {
  public:
   Base(const Glm4MoeConfig& config, cuda::ElementType type, int num_sms)
@@ -89,7 +85,7 @@ class GroupedGpuBackend final : public Base {
   }
   void forward(const GpuMoeCall& call, const GpuMoe& weights, cudaStream_t stream) const override {
     const int64_t slots = num_slots(call);
-    if (slots <= kMaxStreamedRows * weights.num_experts) {
+    if (slots <= kMaxStreamedRowsPerExpert * weights.num_experts) {
       stream_experts(call, weights, 0, static_cast<int>(weights.num_experts), stream);
       combine(call, cuda::ElementType::kF32, stream);
       return;
@@ -112,6 +108,7 @@ class GroupedGpuBackend final : public Base {
     p.y_type = type_;
     p.epilogue = cuda::GroupedGemmEpilogue::kSiluMul;
     p.max_rows = slots;
+    p.counters = call.scratch.counters;
     p.num_experts = static_cast<int>(weights.num_experts);
     p.n = 2 * inner();
     p.k = hidden();
@@ -143,35 +140,10 @@ class VanillaGpuBackend final : public Base {
 
 }  // namespace
 
-BackendVerdict can_implement_on_gpu(MoeBackendKind kind, const Glm4MoeConfig& config) {
-  BackendVerdict verdict;
-  if (kind == MoeBackendKind::kTrtllm) {
-    const QuantMode mode = config.quantization.quant_mode();
-    if (!mode.has_fp8_block_scales() && !mode.has_nvfp4()) {
-      verdict.reasons.push_back(
-          fmt::format("it takes FP8 block scales or NVFP4 weights only, and these are {}",
-                      config.quantization.quant_algo == QuantAlgo::kNone
-                          ? config.dtype
-                          : std::string(quant_algo_name(config.quantization.quant_algo))));
-    } else {
-      verdict.reasons.push_back("quantised weights do not run on the GPU yet");
-    }
-  }
-  if (kind == MoeBackendKind::kWideep) {
-    verdict.reasons.push_back("wide expert parallelism needs several ranks, and there is one");
-  }
-  return verdict;
-}
-
 std::unique_ptr<GpuMoeBackend> make_gpu_moe_backend(MoeBackendKind kind,
                                                     const Glm4MoeConfig& config,
                                                     cuda::ElementType type, int num_sms) {
-  const BackendVerdict verdict = can_implement_on_gpu(kind, config);
-  if (!verdict.ok()) {
-    fail(ErrorCode::kUnsupported,
-         "moe_backend {} cannot be used: {}. Use CUTLASS (the default) or VANILLA",
-         moe_backend_name(kind), verdict.to_string());
-  }
+  require_moe_backend_on_gpu(kind, config);
   if (kind == MoeBackendKind::kVanilla) {
     return std::make_unique<VanillaGpuBackend>(config, type, num_sms);
   }

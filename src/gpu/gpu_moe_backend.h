@@ -5,6 +5,7 @@
 #include <memory>
 #include <string_view>
 
+#include "gpu/gpu_choices.h"
 #include "gpu/gpu_weights.h"
 #include "layers/moe_backend.h"
 
@@ -22,9 +23,10 @@ struct GpuRouting {
 
 // Scratch memory of the largest step.
 struct GpuMoeScratch {
-  void* gathered = nullptr;  // [T * K', H] of the weights' type
-  void* inner = nullptr;     // [T * K', I]
-  void* outer = nullptr;     // [T * K', H] F32
+  void* gathered = nullptr;      // [T * K', H] of the weights' type
+  void* inner = nullptr;         // [T * K', I]
+  void* outer = nullptr;         // [T * K', H] F32
+  unsigned* counters = nullptr;  // two, zero at first (grouped_gemm.h)
 };
 
 struct GpuMoeCall {
@@ -45,9 +47,6 @@ class GpuMoeBackend {
   virtual void forward(const GpuMoeCall& call, const GpuMoe& weights,
                        cudaStream_t stream) const = 0;
 };
-
-// Whether `kind` runs a model like `config` on one GPU; a pure function.
-BackendVerdict can_implement_on_gpu(MoeBackendKind kind, const Glm4MoeConfig& config);
 
 // AUTO and CUTLASS give the grouped products, VANILLA the loop over experts. Throws kUnsupported
 // with every reason for the others.

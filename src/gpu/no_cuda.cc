@@ -1,16 +1,22 @@
-// The functions of gpu_backend.h in a build without CUDA.
+// The functions of gpu_backend.h and gpu_bench.h in a build without CUDA.
 #include "base/error.h"
 #include "device/gpu_info.h"
 #include "gpu/gpu_backend.h"
+#include "gpu/gpu_bench.h"
 
 namespace glmoe {
+namespace {
+
+[[noreturn]] void refuse() { fail(ErrorCode::kUnavailable, "backend cuda: {}", why_no_gpu()); }
+
+}  // namespace
 
 struct GpuBackend::Impl {};
 
 std::string GpuBackend::why_not() { return why_no_gpu(); }
 
 GpuBackend::GpuBackend(const Glm4MoeConfig&, const Glm4MoeWeights*, DType, ThreadTeam&) {
-  fail(ErrorCode::kUnavailable, "backend cuda: {}", why_no_gpu());
+  refuse();
 }
 GpuBackend::~GpuBackend() = default;
 std::string GpuBackend::device_name() const { return ""; }
@@ -19,6 +25,20 @@ int64_t GpuBackend::weights_bytes() const { return 0; }
 int64_t GpuBackend::workspace_bytes(const GpuExecutorOptions&) const { return 0; }
 std::unique_ptr<Executor> GpuBackend::make_executor(const GpuExecutorOptions&, ThreadTeam&) const {
   return nullptr;
+}
+
+GpuRates measure_gpu_rates() { refuse(); }
+std::vector<GpuMoeRow> bench_gpu_moe(const Glm4MoeConfig&, DType,
+                                     const std::vector<MoeBackendKind>&,
+                                     const std::vector<int64_t>&) {
+  refuse();
+}
+std::vector<GpuSpeed> bench_gpu_attention(const Glm4MoeConfig&, DType, int64_t,
+                                          const std::vector<GpuAttentionShape>&) {
+  refuse();
+}
+std::vector<GpuGemmRow> bench_gpu_gemm(const Glm4MoeConfig&, DType, const std::vector<int64_t>&) {
+  refuse();
 }
 
 }  // namespace glmoe

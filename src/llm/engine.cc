@@ -1,6 +1,7 @@
 #include "llm/engine.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -80,6 +81,7 @@ std::shared_ptr<RequestState> Engine::submit(const Request& request) {
   {
     std::lock_guard lock(mutex_);
     if (stop_) fail(ErrorCode::kUnavailable, "the engine is shutting down");
+    if (!stats_.failure.empty()) fail(ErrorCode::kUnavailable, "{}", stats_.failure);
     request_id = next_request_id_++;
   }
   SequenceRequest sequence;
@@ -142,6 +144,17 @@ void Engine::run_when_idle(const std::function<void(Executor&)>& task) {
   done.get();
 }
 
+void Engine::run_between_steps(const std::function<void(Executor&, uint64_t)>& task) {
+  std::packaged_task<void()> packaged([&] { task(*executor_, steps_); });
+  std::future<void> done = packaged.get_future();
+  {
+    std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(packaged));
+  }
+  work_.notify_one();
+  done.get();
+}
+
 void Engine::loop() {
   while (take_work()) step();
   finish_all(FinishReason::kCancelled);
@@ -155,12 +168,16 @@ bool Engine::take_work() {
     std::unique_lock lock(mutex_);
     work_.wait(lock, [this] {
       return stop_ || scheduler_.has_work() || !submissions_.empty() || !cancellations_.empty() ||
-             !idle_tasks_.empty();
+             !tasks_.empty() || !idle_tasks_.empty();
     });
     if (stop_) return false;
     submissions.swap(submissions_);
     cancellations.swap(cancellations_);
-    if (submissions.empty() && !scheduler_.has_work()) tasks.swap(idle_tasks_);
+    tasks.swap(tasks_);
+    if (submissions.empty() && !scheduler_.has_work()) {
+      std::move(idle_tasks_.begin(), idle_tasks_.end(), std::back_inserter(tasks));
+      idle_tasks_.clear();
+    }
   }
   for (Submission& submission : submissions) admit(std::move(submission));
   for (const uint64_t id : cancellations) drop_request(id);
@@ -235,6 +252,7 @@ void Engine::publish_stats() {
   stats_.preemptions = scheduled.preemptions;
   stats_.generated_tokens = scheduled.generated_tokens;
   stats_.prompt_tokens = scheduled.prompt_tokens;
+  stats_.failure = executor_->failure();
 }
 
 void Engine::emit(Emission emission) {

@@ -46,6 +46,9 @@ class Engine {
   void cancel(uint64_t request_id);
   EngineStats stats() const;
 
+  // Runs `task` on the engine's thread between two steps, whatever is in flight; waits for it. The
+  // number is that of the steps run so far.
+  void run_between_steps(const std::function<void(Executor&, uint64_t)>& task);
   // Runs `task` on the engine's thread while no request is in flight; waits for both.
   void run_when_idle(const std::function<void(Executor&)>& task);
 
@@ -86,7 +89,7 @@ class Engine {
   std::condition_variable work_;
   std::vector<Submission> submissions_;
   std::vector<uint64_t> cancellations_;
-  std::vector<std::packaged_task<void()>> idle_tasks_;
+  std::vector<std::packaged_task<void()>> tasks_, idle_tasks_;
   uint64_t next_request_id_ = 1;
   bool stop_ = false;
   EngineStats stats_;

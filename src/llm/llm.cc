@@ -4,6 +4,7 @@
 #include <random>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/env.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -74,6 +75,9 @@ RequestOutput ResponseStream::result() {
 
 struct LLM::Impl {
   explicit Impl(LlmOptions opts);
+  // Runs `work` as the phase `name` of loading.
+  template <class Work>
+  auto timed(const char* name, const Work& work);
   // backend cuda, or auto where there is a GPU for it.
   bool runs_on_gpu();
   // Both fill `resolved`.
@@ -82,6 +86,7 @@ struct LLM::Impl {
   int64_t num_valid_tokens() const { return tokenizer ? tokenizer->vocab_size() : 0; }
 
   LlmOptions options;
+  bool on_gpu = false;
   std::shared_ptr<ThreadTeam> team;
   LoadedModel model;
   ResolvedConfig resolved;
@@ -90,7 +95,17 @@ struct LLM::Impl {
   std::shared_ptr<Engine> engine;
   std::string device_description, backend_description;
   std::vector<std::string> notes;  // made before `resolved`
+  std::vector<StartupPhase> startup;
 };
+
+template <class Work>
+auto LLM::Impl::timed(const char* name, const Work& work) {
+  const SteadyClock clock;
+  const double start_ms = clock.now_ms();
+  auto result = work();
+  startup.push_back({name, clock.now_ms() - start_ms});
+  return result;
+}
 
 bool LLM::Impl::runs_on_gpu() {
   if (options.backend == "cpu") return false;
@@ -119,16 +134,20 @@ std::unique_ptr<Executor> LLM::Impl::make_cpu_executor() {
                          .moe_backend = resolved.moe_backend,
                          .tokens_per_block = resolved.tokens_per_block,
                          .num_blocks = resolved.num_kv_blocks,
-                         .num_valid_tokens = num_valid_tokens()});
+                         .num_valid_tokens = num_valid_tokens(),
+                         .fault = env::get().fault});
 }
 
 std::unique_ptr<Executor> LLM::Impl::make_gpu_executor() {
   DType dtype = model.dtype;
   if (options.dtype != "auto") parse_dtype(options.dtype, dtype);
   const Glm4MoeWeights* weights = model.weights ? &model.weights->weights() : nullptr;
-  const GpuBackend gpu(model.config, weights, dtype, *team);
+  const GpuBackend gpu =
+      timed("weights to the GPU", [&] { return GpuBackend(model.config, weights, dtype, *team); });
   model.weights.reset();  // they lie on the GPU now
-  GpuExecutorOptions executor_options{.num_valid_tokens = num_valid_tokens()};
+  GpuExecutorOptions executor_options{.num_valid_tokens = num_valid_tokens(),
+                                      .cuda_graphs = options.cuda_graphs,
+                                      .fault = env::get().fault};
   const auto fill = [&](const ResolvedConfig& from) {
     executor_options.moe_backend = from.moe_backend;
     executor_options.max_num_tokens = from.max_num_tokens;
@@ -146,23 +165,28 @@ std::unique_ptr<Executor> LLM::Impl::make_gpu_executor() {
                              .default_fraction = 0.9});
   fill(resolved);
   device_description = "GPU 0, " + gpu.device_name();
-  return gpu.make_executor(executor_options, *team);
+  return timed("KV cache, workspace and graphs",
+               [&] { return gpu.make_executor(executor_options, *team); });
 }
 
 LLM::Impl::Impl(LlmOptions opts) : options(std::move(opts)) {
   check_options(options);
   const int64_t threads = options.num_threads > 0 ? options.num_threads : env::get().num_threads;
   team = std::make_shared<ThreadTeam>(static_cast<int>(threads));
-  const bool on_gpu = runs_on_gpu();
-  model = load_model(options, *team, on_gpu);
+  on_gpu = timed("looking for a GPU", [&] { return runs_on_gpu(); });
+  model = timed("reading the model", [&] { return load_model(options, *team, on_gpu); });
   const std::string text_folder = options.tokenizer.empty() ? model.folder : options.tokenizer;
   if (!text_folder.empty() && Tokenizer::present_in(text_folder)) {
-    tokenizer = std::make_shared<const Tokenizer>(Tokenizer::from_folder(text_folder));
+    tokenizer = timed("tokenizer", [&] {
+      return std::make_shared<const Tokenizer>(Tokenizer::from_folder(text_folder));
+    });
     chat_template = ChatTemplate::from_folder(text_folder);
   } else if (!options.tokenizer.empty()) {
     fail(ErrorCode::kNotFound, "{}: no tokenizer.json in this folder", options.tokenizer);
   }
-  std::unique_ptr<Executor> executor = on_gpu ? make_gpu_executor() : make_cpu_executor();
+  std::unique_ptr<Executor> executor =
+      on_gpu ? make_gpu_executor()
+             : timed("KV cache and workspace", [&] { return make_cpu_executor(); });
   resolved.notes.insert(resolved.notes.begin(), notes.begin(), notes.end());
   for (const std::string& note : resolved.notes) log::info("{}", note);
   backend_description = executor->describe_moe();
@@ -283,6 +307,18 @@ std::string LLM::weight_dtype() const {
 std::string LLM::compute_dtype() const {
   return std::string(dtype_long_name(impl_->resolved.compute_dtype));
 }
+
+ExpertCounts LLM::expert_counts() const {
+  ExpertCounts counts;
+  impl_->engine->run_between_steps([&](Executor& executor, uint64_t steps) {
+    counts = {.steps = steps, .tokens = executor.expert_counts()};
+  });
+  return counts;
+}
+
+std::string LLM::device() const { return impl_->device_description; }
+bool LLM::on_gpu() const { return impl_->on_gpu; }
+std::vector<StartupPhase> LLM::startup() const { return impl_->startup; }
 
 EngineStats LLM::stats() const { return impl_->engine->stats(); }
 

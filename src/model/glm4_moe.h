@@ -78,6 +78,7 @@ class Glm4MoeForCausalLM {
   TensorView forward(const OpContext& ctx, const BatchInput& batch, const KvPool& kv);
 
   Glm4MoeModel& model() { return model_; }
+  const Glm4MoeModel& model() const { return model_; }
   const MoeBackend& moe_backend() const { return *backend_; }
 
  private:

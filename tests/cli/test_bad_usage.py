@@ -63,6 +63,22 @@ class BadFlags(SharedModelTest):
                 name = wanted.get(flag, flag.removeprefix("--"))
                 self.run_refused([name, value], "--prompt", "Hi", flag, value, status=1)
 
+    def test_benches_of_the_gpu_say_why_there_is_none(self):
+        if os.path.exists("/dev/nvidia0"):
+            self.skipTest("there is a GPU")
+        for part in ("moe", "attention", "gemm"):
+            with self.subTest(part):
+                self.refused(["bench", part], 1, "backend cuda")
+        self.refused(["bench", "startup", "--model", self.model, "--backend", "cuda"], 1, "cuda")
+        self.refused(["bench", "latency", "--model", self.model, "--backend", "cuda"], 1, "cuda")
+
+    def test_explain_names_every_backend_and_what_runs(self):
+        told = self.works("explain", "--model", self.model, "--backend", "cpu")
+        for name in ("backend: cpu", "MoE layers", "CUTLASS", "TRTLLM", "no: "):
+            self.assertIn(name, told)
+        self.refused(["explain", "--model", self.model, "--backend", "cpu", "--moe_backend",
+                      "TRTLLM"], 1, "TRTLLM")
+
     def test_a_command_line_that_cannot_be_read_is_usage(self):
         for arguments, *names in (
                 ([], "subcommand"), (["frobnicate"], "frobnicate"), (["bench"], "subcommand"),
@@ -84,6 +100,14 @@ class BadFlags(SharedModelTest):
                 (["bench", "latency", "--model", self.model, "--bandwidth_mib", "0"],
                  "--bandwidth_mib"),
                 (["bench", "latency", "--preset", "demo", "--layers", "-1"], "layers"),
+                (["bench", "latency", "--model", self.model, "--batch_size", "1,0"],
+                 "--batch_size"),
+                (["bench", "latency", "--model", self.model, "--context", "1,x"], "--context"),
+                (["bench", "moe", "--moe_backend", "FAST"], "FAST"),
+                (["bench", "moe", "--batch_size", "65537"], "--batch_size"),
+                (["bench", "attention", "--model", "a", "--preset", "demo"], "--model"),
+                (["bench", "startup"], "--model"), (["explain"], "--model"),
+                (["explain", "--preset", "demo", "--backend", "gpu"], "gpu"),
                 (["bench", "latency", "--preset", "demo"], "--load_format")):
             with self.subTest(arguments[:1], names=names):
                 self.refused(arguments, 2, *names)

@@ -13,7 +13,6 @@ namespace glmoe {
 namespace {
 
 using namespace testing;
-using ::testing::HasSubstr;
 
 bool same_logprobs(const std::vector<PositionLogprobs>& a, const std::vector<PositionLogprobs>& b) {
   const auto same = [](const TokenLogprob& x, const TokenLogprob& y) {

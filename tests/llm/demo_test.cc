@@ -2,41 +2,12 @@
 // Mirrors: no one file, because it drives the whole engine through the public API.
 #include <gtest/gtest.h>
 
-#include <optional>
-
-#include "base/file.h"
-#include "glmoe/llm.h"
-#include "support/golden.h"
+#include "support/demo_cases.h"
 
 namespace glmoe {
 namespace {
 
 using namespace testing;
-
-struct DemoCase {
-  std::string messages, tools, prompt, greedy_text;
-  std::optional<bool> thinking;
-  std::vector<int32_t> prompt_ids, greedy_ids;
-};
-
-// Key order matters to the template, so the requests keep it.
-std::vector<DemoCase> demo_cases() {
-  const std::string path = std::string(GLMOE_TEST_DATA) + "/demo_cases.json";
-  std::vector<DemoCase> cases;
-  for (const OrderedJson& entry : parse_ordered_json(read_text_file(path), path)) {
-    const OrderedJson& request = entry["request"];
-    DemoCase demo;
-    demo.messages = request["messages"].dump();
-    if (request.contains("tools")) demo.tools = request["tools"].dump();
-    if (request.contains("enable_thinking")) demo.thinking = request["enable_thinking"].get<bool>();
-    demo.prompt = entry["prompt"];
-    demo.prompt_ids = entry["prompt_ids"].get<std::vector<int32_t>>();
-    demo.greedy_ids = entry["greedy_ids"].get<std::vector<int32_t>>();
-    demo.greedy_text = entry["greedy_text"];
-    cases.push_back(std::move(demo));
-  }
-  return cases;
-}
 
 LLM load_demo(const std::string& dtype, int64_t max_num_tokens = 2048) {
   LlmOptions options;
@@ -46,14 +17,6 @@ LLM load_demo(const std::string& dtype, int64_t max_num_tokens = 2048) {
   options.max_batch_size = std::min<int64_t>(32, max_num_tokens);
   options.num_threads = 2;
   return LLM(options);
-}
-
-SamplingParams greedy_like_the_reference() {
-  SamplingParams greedy;
-  greedy.temperature = 0.0f;
-  greedy.max_tokens = 96;
-  greedy.skip_special_tokens = false;
-  return greedy;
 }
 
 TEST(DemoModel, RendersAndTokenisesEveryCaseAsHuggingFace) {

@@ -87,6 +87,7 @@ void measure(const Model& m, const Weights& weights, int num_tokens, double read
   const size_t wide = static_cast<size_t>(std::max(m.hidden_size, 2 * m.width));
   const DeviceArray<Bf16> x(all_rows * wide), y(all_rows * wide);
   fill(x, 1.0f);
+  const DeviceArray<unsigned> counters(std::vector<unsigned>(2, 0));
   struct Product {
     const char* name;
     const Bf16* weight;
@@ -99,15 +100,15 @@ void measure(const Model& m, const Weights& weights, int num_tokens, double read
                                          m.hidden_size, GroupedGemmEpilogue::kSiluMul},
                                  Product{"down", weights.second.data(), m.hidden_size, m.width,
                                          GroupedGemmEpilogue::kStore}}) {
-    const GroupedGemmParams params{.x = x.data(),
-                                   .weight = product.weight,
-                                   .y = y.data(),
-                                   .expert_offsets = offsets_dev.data(),
-                                   .epilogue = product.epilogue,
-                                   .max_rows = static_cast<int64_t>(all_rows),
-                                   .num_experts = static_cast<int>(rows.size()),
-                                   .n = product.n,
-                                   .k = product.k};
+    GroupedGemmParams params{.x = x.data(),
+                             .weight = product.weight,
+                             .y = y.data(),
+                             .expert_offsets = offsets_dev.data(),
+                             .epilogue = product.epilogue,
+                             .max_rows = static_cast<int64_t>(all_rows),
+                             .num_experts = static_cast<int>(rows.size()),
+                             .n = product.n,
+                             .k = product.k};
     const double size = static_cast<double>(product.n) * product.k;
     const double columns =
         product.epilogue == GroupedGemmEpilogue::kSiluMul ? product.n / 2 : product.n;
@@ -115,15 +116,15 @@ void measure(const Model& m, const Weights& weights, int num_tokens, double read
     const double flops = 2.0 * static_cast<double>(all_rows) * size;
     const double floor =
         std::max(flops / kBf16FlopsPerUs, (2.0 * used * size + row_bytes) / read_gb_per_s * 1e-3);
-    const int chosen = grouped_gemm_cluster(params.max_rows, params.num_experts);
-    for (const int cluster : {1, 2}) {
+    for (const bool count : {false, true}) {
+      params.counters = count ? counters.data() : nullptr;
       const double us = median_us(
-          stream, [&](int) { launch_grouped_gemm(params, cluster, stream); }, kCalls, 7);
+          stream, [&](int) { launch_grouped_gemm(params, stream); }, kCalls, 7);
       std::printf(
-          "%-5s %6d tokens  %-17s by %d%c %8.1f us %4.0f TFLOP/s  weights %4.0f GB/s  "
+          "%-5s %6d tokens  %-17s %-8s %8.1f us %4.0f TFLOP/s  weights %4.0f GB/s  "
           "%5.1f%% of floor %7.1f us\n",
-          m.name, num_tokens, product.name, cluster, cluster == chosen ? '*' : ' ', us,
-          flops / us * 1e-6, 2.0 * used * size / us * 1e-3, 100.0 * floor / us, floor);
+          m.name, num_tokens, product.name, count ? "counted" : "", us, flops / us * 1e-6,
+          2.0 * used * size / us * 1e-3, 100.0 * floor / us, floor);
     }
   }
 }

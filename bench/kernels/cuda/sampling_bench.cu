@@ -96,9 +96,8 @@ class Bench {
   void greedy() {
     for (const int rows : {1, 4, 16, 32, 64, 128, 256}) {
       const ArgmaxConfig chosen = argmax_config(rows);
-      for (const ArgmaxConfig& config :
-           {ArgmaxConfig{8, 1024}, ArgmaxConfig{8, 512}, ArgmaxConfig{4, 1024},
-            ArgmaxConfig{4, 512}, ArgmaxConfig{2, 512}, ArgmaxConfig{1, 1024}}) {
+      for (const ArgmaxConfig& config : {ArgmaxConfig{8, 512}, ArgmaxConfig{4, 512},
+                                         ArgmaxConfig{2, 512}, ArgmaxConfig{1, 1024}}) {
         const ArgmaxParams params{.logits = logits_.data(),
                                   .row_stride = kVocab,
                                   .num_rows = rows,

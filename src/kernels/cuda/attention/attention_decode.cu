@@ -23,8 +23,8 @@ constexpr int kSharedAlignment = 1024;
 
 struct Shared {
   unsigned char stages[kStages][kStageBytes];
-  float merge[kMergeFloats];
-  uint64_t full[kStages], empty[kStages];
+  alignas(128) unsigned char sums[kGatherBytes];  // of warps, of splits
+  uint64_t full[kStages], empty[kStages], gathered;
   bool last;         // of last_to_store
   DecodeWork start;  // of this block
   int tiles_before[kMaxDecodeSequences + 1];
@@ -59,8 +59,8 @@ __device__ void produce(const KernelParams& k, const CUtensorMap* map, Shared& s
     const int head = work.pair / k.layout.head_tiles;
     for (int tile = work.tile_begin(); tile < work.tile_end(); ++tile) {
       barrier_wait(&shared.empty[stage], parity);
-      load_kv_tile<kDecodeTile, 2>(map, k.cache, window, head, tile * kDecodeTile, kv_len, 0,
-                                   shared.stages[stage], &shared.full[stage]);
+      load_kv_tile<kDecodeTile, 2, true>(map, k.cache, window, head, tile * kDecodeTile, kv_len, 0,
+                                         shared.stages[stage], &shared.full[stage]);
       if (++stage == kStages) stage = 0, parity ^= 1;
     }
   }
@@ -119,6 +119,8 @@ template <class T>
 __device__ void consume(const KernelParams& k, Shared& shared) {
   DecodeWork work = shared.start;
   StageReader reader;
+  uint32_t gather_parity = 0;
+  float* sums = reinterpret_cast<float*>(shared.sums);
   while (!work.done(k.layout)) {
     const int kv_head = work.pair / k.layout.head_tiles;
     const int first_row = work.pair % k.layout.head_tiles * k.layout.rows_per_tile;
@@ -133,9 +135,9 @@ __device__ void consume(const KernelParams& k, Shared& shared) {
     const bool whole = work.whole_pair();
     int num_stored = 0;
     while (true) {
-      WarpSums sums;
-      attend_split<T>(work, q, kv_len, k.score_scale, shared, reader, sums);
-      merge_warps(sums, shared.merge, rows, all);
+      WarpSums warp_sums;
+      attend_split<T>(work, q, kv_len, k.score_scale, shared, reader, warp_sums);
+      merge_warps(warp_sums, sums, rows, all);
       if (!whole) {
         store_slot(all,
                    k.slots + static_cast<int64_t>(work.own_slot(k.layout, work.split)) *
@@ -147,13 +149,18 @@ __device__ void consume(const KernelParams& k, Shared& shared) {
       if (work.last_of_pair()) break;
       work.next(k.layout);
     }
-    T* out = static_cast<T*>(k.p.out) + (row * k.p.heads.num_heads + head) * kHeadDim;
-    if (whole) {
-      write_out(all, out, rows);
-    } else if (last_to_store(k, work, num_stored, shared)) {
-      const int split = min(static_cast<int>(threadIdx.x % 32), work.splits.num_splits - 1);
-      gather(k.slots, work.slot(k.layout, split), work.splits.num_splits, rows,
-             k.layout.rows_per_tile, k.layout.slot_floats, out);
+    bool finish = whole;
+    if (!whole) {
+      finish = last_to_store(k, work, num_stored, shared);
+      if (finish) {
+        const int split = min(static_cast<int>(threadIdx.x % 32), work.splits.num_splits - 1);
+        gather(k.slots, work.slot(k.layout, split), work.splits.num_splits, rows, k.layout, sums,
+               &shared.gathered, gather_parity, all);
+      }
+    }
+    if (finish) {
+      const int64_t at = (row * k.p.heads.num_heads + head) * kHeadDim;
+      write_out(all, static_cast<T*>(k.p.out) + at, rows);
     }
     work.next(k.layout);
   }
@@ -202,6 +209,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(&shared.full[s], 1);
       barrier_init(&shared.empty[s], kConsumers);
     }
+    barrier_init(&shared.gathered, 1);
     barrier_init_fence();
   }
   wait_for_earlier_kernels();
@@ -217,14 +225,16 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 constexpr size_t kSharedBytes = sizeof(Shared) + kSharedAlignment;
 
-DecodeLayout layout_of(const AttentionHeads& heads, int num_sequences) {
+DecodeLayout layout_of(const AttentionHeads& heads, int num_sequences, int num_sms) {
   DecodeLayout layout{};
   layout.num_sequences = num_sequences;
   layout.num_kv_heads = heads.num_kv_heads;
   layout.group = heads.group();
   layout.head_tiles = (layout.group + kMmaRows - 1) / kMmaRows;
   layout.rows_per_tile = (layout.group + layout.head_tiles - 1) / layout.head_tiles;
-  layout.max_splits = attention_decode_max_splits(heads);
+  layout.max_splits_log2 =
+      std::countr_zero(static_cast<unsigned>(attention_decode_max_splits(heads)));
+  layout.share_factor = 16.0f / static_cast<float>(num_sms);
   layout.slot_floats = (layout.rows_per_tile * (kHeadDim + 2) + 3) / 4 * 4;
   return layout;
 }
@@ -271,11 +281,12 @@ void launch(const KernelParams& k, const CUtensorMap& map, int num_sms, cudaStre
 int attention_decode_max_splits(const AttentionHeads& heads) {
   // About a split for each multiprocessor of the largest GPU when one sequence is alone; 32 is
   // what a warp gathers.
-  return std::clamp(128 / std::max(heads.num_kv_heads, 1), 4, 32);
+  const int splits = std::clamp(128 / std::max(heads.num_kv_heads, 1), 4, 32);
+  return static_cast<int>(std::bit_floor(static_cast<unsigned>(splits)));
 }
 
 size_t attention_decode_workspace_bytes(const AttentionHeads& heads, int num_sms) {
-  const DecodeLayout layout = decode::layout_of(heads, 0);
+  const DecodeLayout layout = decode::layout_of(heads, 0, num_sms);
   return decode::counter_bytes(layout) +
          static_cast<size_t>(num_sms) * static_cast<size_t>(layout.slots_per_block()) *
              static_cast<size_t>(layout.slot_floats) * sizeof(float);
@@ -288,7 +299,7 @@ void launch_attention_decode(const AttentionDecodeParams& params, cudaStream_t s
   decode::check_params(params, attention_decode_workspace_bytes(params.heads, num_sms));
   decode::KernelParams k{};
   k.p = params;
-  k.layout = decode::layout_of(params.heads, params.num_sequences);
+  k.layout = decode::layout_of(params.heads, params.num_sequences, num_sms);
   k.cache = {params.heads.num_kv_heads,
              std::countr_zero(static_cast<unsigned>(params.kv.tokens_per_block))};
   k.qkv_width = params.heads.qkv_width();

@@ -14,7 +14,8 @@ inline constexpr int kMaxDecodeSequences = 1024;
 // Tokens of a tile: what is loaded, multiplied and masked at a time. Splits are whole tiles.
 inline constexpr int kDecodeTile = 64;
 
-// The largest number of splits of any row: a function of the number of KV heads alone.
+// The largest number of splits of any row, a power of two: a function of the number of KV heads
+// alone.
 int attention_decode_max_splits(const AttentionHeads& heads);
 
 // Bytes of workspace for calls with any number of sequences of any length on a device of `num_sms`

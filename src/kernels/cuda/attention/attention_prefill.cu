@@ -49,6 +49,8 @@ void launch_attention_prefill(const AttentionPrefillParams& params, cudaStream_t
   k.cache = {params.heads.num_kv_heads,
              std::countr_zero(static_cast<unsigned>(params.kv.tokens_per_block))};
   k.group = params.heads.group();
+  k.group_inverse =
+      k.group == 1 ? 0 : static_cast<unsigned>(((uint64_t{1} << 32) + k.group - 1) / k.group);
   k.qkv_width = params.heads.qkv_width();
   k.score_scale = static_cast<float>(1.4426950408889634 /
                                      std::sqrt(static_cast<double>(params.heads.head_dim)));

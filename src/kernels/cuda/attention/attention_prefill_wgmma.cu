@@ -82,7 +82,7 @@ struct BlockRow {
   __device__ BlockRow(const PrefillKernelParams& k, const PrefillBlock& block, int in_block) {
     const int wanted = block.first_row + in_block;
     const int index = min(wanted, block.num_rows * k.group - 1);
-    const int token = index / k.group;
+    const int token = token_of_row(k, index);
     exists = index == wanted;
     row = block.row_begin + token;
     head = block.kv_head * k.group + index - token * k.group;
@@ -137,9 +137,16 @@ __device__ void produce_queries(const PrefillKernelParams& k, Shared& shared) {
 // The softmax of this lane's two rows, in the layout of wgmma.cuh.
 struct RowSums {
   float sum[64];
-  float highest[2] = {-INFINITY, -INFINITY};  // of the scores, not scaled
-  float total[2] = {};                        // of this lane's tokens
-  float weight[2] = {};                       // what `sum` is still to be multiplied with
+  float highest[2];  // of the scores, not scaled
+  float total[2];    // of this lane's tokens
+  float weight[2];   // what `sum` is still to be multiplied with
+
+  __device__ void clear() {
+#pragma unroll
+    for (float& value : sum) value = 0.0f;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) highest[r] = -INFINITY, total[r] = 0.0f, weight[r] = 0.0f;
+  }
 };
 
 template <class T>
@@ -256,30 +263,45 @@ __device__ void write_rows(const PrefillKernelParams& k, const PrefillBlock& blo
   }
 }
 
-__device__ void load_plane(const PrefillKernelParams& k, const CUtensorMap* map,
-                           const PrefillBlock& block, BlockTableWindow& window, int tile, int plane,
-                           Shared& shared, Ring& ring) {
-  barrier_wait(&shared.empty[ring.stage], ring.parity);
-  load_kv_tile<kTile, 1>(map, k.cache, window, block.kv_head, tile * kTile, block.kv_len, plane,
-                         shared.stages[ring.stage], &shared.full[ring.stage]);
-  ring.next();
-}
+// The planes of K or of V of all blocks, tile by tile.
+struct PlaneWalk {
+  PrefillWork work;
+  PrefillBlock block;
+  BlockTableWindow window;
+  int tile;
 
-// The warp that keeps the stages full, through all blocks.
-__device__ void produce(const PrefillKernelParams& k, const CUtensorMap* map, Shared& shared) {
-  PrefillWork work{shared.blocks_before};
-  Ring ring(1);
-  while (true) {
-    const PrefillBlock block = work.next(k, kTile);
-    if (block.num_tiles == 0) return;
-    BlockTableWindow window;
+  __device__ PlaneWalk(const PrefillKernelParams& k, const int* blocks_before)
+      : work{blocks_before} {
+    enter_block(k);
+  }
+  __device__ bool done() const { return block.num_tiles == 0; }
+  __device__ void load(const PrefillKernelParams& k, const CUtensorMap* map, int plane,
+                       Shared& shared, Ring& ring) {
+    barrier_wait(&shared.empty[ring.stage], ring.parity);
+    load_kv_tile<kTile, 1, false>(map, k.cache, window, block.kv_head, tile * kTile, block.kv_len,
+                                  plane, shared.stages[ring.stage], &shared.full[ring.stage]);
+    ring.next();
+    if (++tile == block.num_tiles) enter_block(k);
+  }
+
+ private:
+  __device__ void enter_block(const PrefillKernelParams& k) {
+    block = work.next(k, kTile);
+    tile = 0;
+    if (done()) return;
     window.reset(k.p.block_tables + block.sequence * k.p.block_table_stride,
                  (block.kv_len + k.p.kv.tokens_per_block - 1) >> k.cache.page_log2);
-    for (int tile = 0; tile < block.num_tiles; ++tile) {
-      load_plane(k, map, block, window, tile, 0, shared, ring);
-      if (tile > 0) load_plane(k, map, block, window, tile - 1, 1, shared, ring);
-    }
-    load_plane(k, map, block, window, block.num_tiles - 1, 1, shared, ring);
+  }
+};
+
+// The warp that keeps the stages full, through all blocks: K is a tile ahead of V.
+__device__ void produce(const PrefillKernelParams& k, const CUtensorMap* map, Shared& shared) {
+  PlaneWalk keys(k, shared.blocks_before), values(k, shared.blocks_before);
+  Ring ring(1);
+  if (!keys.done()) keys.load(k, map, 0, shared, ring);
+  while (!values.done()) {
+    if (!keys.done()) keys.load(k, map, 0, shared, ring);
+    values.load(k, map, 1, shared, ring);
   }
 }
 
@@ -287,81 +309,115 @@ __device__ void release(Shared& shared, int stage) {
   if (threadIdx.x % 32 == 0) barrier_arrive(&shared.empty[stage]);
 }
 
-// One block's rows of one group; `queries` become what is written out.
-template <class T>
-__device__ void attend(const PrefillKernelParams& k, const PrefillBlock& block, int group,
-                       unsigned char* queries, Shared& shared, Ring& ring) {
-  const int positions[2] = {BlockRow(k, block, group * kGroupRows + lane_row()).position,
-                            BlockRow(k, block, group * kGroupRows + lane_row() + 8).position};
-  RowSums rows;
+// A group's place among the blocks.
+struct BlockReader {
+  PrefillBlock block;
+  int buffer = -1;
+  uint32_t parity = 1;
+
+  // Waits for the next block's queries; false: there is none.
+  __device__ bool next(Shared& shared) {
+    buffer = buffer == 0 ? 1 : 0;
+    if (buffer == 0) parity ^= 1;
+    barrier_wait(&shared.rows_full[buffer], parity);
+    block = shared.blocks[buffer];
+    return block.num_tiles > 0;
+  }
+  __device__ unsigned char* rows(Shared& shared, int group) const {
+    return shared.rows[buffer][group];
+  }
+};
+
+// The scores of a tile become weights.
+__device__ void weigh_tile(const PrefillKernelParams& k, const PrefillBlock& block, int tile,
+                           int group, float (&scores)[64], RowSums& rows) {
+  const int start = tile * kTile;
+  if (start + kTile - 1 > block.first_position) {
+    int limit[2];
 #pragma unroll
-  for (float& value : rows.sum) value = 0.0f;
+    for (int r = 0; r < 2; ++r) {
+      limit[r] = BlockRow(k, block, group * kGroupRows + lane_row() + 8 * r).position + 1 - start;
+    }
+    mask_scores(limit, scores);
+  }
+  softmax_tile(k.score_scale, scores, rows);
+}
+
+template <class T>
+__device__ void finish_block(const PrefillKernelParams& k, const BlockReader& reader, int group,
+                             RowSums& rows, Shared& shared) {
+  write_rows<T>(k, reader.block, group, rows, reader.rows(shared, group));
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) barrier_arrive(&shared.rows_empty[reader.buffer]);
+}
+
+// Waits for the values of a tile; those of the last are cleared past the sequence's end.
+__device__ void await_values(const PrefillBlock& block, int tile, int group, Shared& shared,
+                             const Ring& ring) {
+  barrier_wait(&shared.full[ring.stage], ring.parity);
+  const int valid = block.kv_len - tile * kTile;
+  if (valid < kTile) clear_values(shared.stages[ring.stage], valid, group);
+}
+
+// The warpgroups that compute, through all tiles of all blocks: the scores of a tile, which may be
+// the next block's first, run beside the values of the one before.
+template <class T>
+__device__ void consume(const PrefillKernelParams& k, int group, Shared& shared) {
+  BlockReader reader;
+  if (!reader.next(shared)) return;
+  Ring ring(0);
+  RowSums rows;
+  rows.clear();
   float scores[64];
   uint32_t weights[kSteps][4];
-  const auto mask = [&](int tile) {
-    const int start = tile * kTile;
-    if (start + kTile - 1 <= block.first_position) return;
-    const int limit[2] = {positions[0] + 1 - start, positions[1] + 1 - start};
-    mask_scores(limit, scores);
-  };
+  if (group == 1) give_turn(0);
   barrier_wait(&shared.full[ring.stage], ring.parity);
   await_turn(group);
   products_fence();
-  start_scores<T>(queries, shared.stages[ring.stage], scores);
+  start_scores<T>(reader.rows(shared, group), shared.stages[ring.stage], scores);
   give_turn(1 - group);
   wait_for_products<0>();
   release(shared, ring.stage);
   ring.next();
-  mask(0);
-  softmax_tile(k.score_scale, scores, rows);
+  weigh_tile(k, reader.block, 0, group, scores, rows);
   pack_weights<T>(scores, weights);
-  for (int tile = 1; tile < block.num_tiles; ++tile) {
+  int tile = 0;
+  while (true) {
+    BlockReader next = reader;
+    const bool last = tile + 1 == reader.block.num_tiles;
+    if (last && !next.next(shared)) break;
     const int key_stage = ring.stage;
     barrier_wait(&shared.full[ring.stage], ring.parity);
     ring.next();
     await_turn(group);
     products_fence();
-    start_scores<T>(queries, shared.stages[key_stage], scores);
-    barrier_wait(&shared.full[ring.stage], ring.parity);
+    start_scores<T>(next.rows(shared, group), shared.stages[key_stage], scores);
+    await_values(reader.block, tile, group, shared, ring);
     products_fence();
     start_values<T>(weights, shared.stages[ring.stage], rows.sum);
     give_turn(1 - group);
     wait_for_products<1>();
     release(shared, key_stage);
-    mask(tile);
-    softmax_tile(k.score_scale, scores, rows);
+    if (!last) weigh_tile(k, reader.block, ++tile, group, scores, rows);
     wait_for_products<0>();
     release(shared, ring.stage);
     ring.next();
-    weigh_sums(rows);
+    if (last) {
+      finish_block<T>(k, reader, group, rows, shared);
+      rows.clear();
+      reader = next;
+      tile = 0;
+      weigh_tile(k, reader.block, tile, group, scores, rows);
+    } else {
+      weigh_sums(rows);
+    }
     pack_weights<T>(scores, weights);
   }
-  barrier_wait(&shared.full[ring.stage], ring.parity);
-  const int valid = block.kv_len - (block.num_tiles - 1) * kTile;
-  if (valid < kTile) clear_values(shared.stages[ring.stage], valid, group);
+  await_values(reader.block, tile, group, shared, ring);
   products_fence();
   start_values<T>(weights, shared.stages[ring.stage], rows.sum);
   wait_for_products<0>();
-  release(shared, ring.stage);
-  ring.next();
-  write_rows<T>(k, block, group, rows, queries);
-}
-
-// The warpgroups that compute, through all blocks.
-template <class T>
-__device__ void consume(const PrefillKernelParams& k, int group, Shared& shared) {
-  Ring ring(0);
-  uint32_t parity = 0;
-  if (group == 1) give_turn(0);
-  for (int buffer = 0;; buffer ^= 1) {
-    barrier_wait(&shared.rows_full[buffer], parity);
-    if (buffer == 1) parity ^= 1;
-    const PrefillBlock block = shared.blocks[buffer];
-    if (block.num_tiles == 0) return;
-    attend<T>(k, block, group, shared.rows[buffer][group], shared, ring);
-    __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(&shared.rows_empty[buffer]);
-  }
+  finish_block<T>(k, reader, group, rows, shared);
 }
 
 template <class T>

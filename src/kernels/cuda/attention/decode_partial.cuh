@@ -38,15 +38,27 @@ __device__ inline float4 scaled_sum(float4 a, float x, float4 b, float y) {
                      __fmaf_rn(a.z, x, __fmul_rn(b.z, y)), __fmaf_rn(a.w, x, __fmul_rn(b.w, y)));
 }
 
-// row i of `all` := it and one more split together. The one place where splits meet, so that it
-// does not matter for a result's bits which block does it.
-__device__ inline void fold(Partial& all, int i, float highest, float total, float4 sum) {
-  const float new_highest = fmaxf(all.highest[i], highest);
-  const float old_weight = exp2_fast(all.highest[i] - new_highest);
-  const float weight = exp2_fast(highest - new_highest);
-  all.highest[i] = new_highest;
+// How two parts of a row's context count beside each other.
+struct FoldWeights {
+  float old_part, new_part;
+
+  __device__ FoldWeights(float old_highest, float new_highest, float highest_of_both)
+      : old_part(exp2_fast(old_highest - highest_of_both)),
+        new_part(exp2_fast(new_highest - highest_of_both)) {}
+};
+
+// Row i of `all` := it and one more split together, but for the highest score. The one place where
+// splits meet, so that it does not matter for a result's bits which block does it.
+__device__ inline void fold(Partial& all, int i, float old_weight, float weight, float total,
+                            float4 sum) {
   all.total[i] = __fmaf_rn(all.total[i], old_weight, __fmul_rn(total, weight));
   all.sum[i] = scaled_sum(all.sum[i], old_weight, sum, weight);
+}
+
+// The row that a thread's Partial holds i-th; those past the end repeat the last, so that there are
+// no branches between the rows, whose latencies overlap.
+__device__ inline int partial_row(int i, int rows) {
+  return min(i * kConsumers + static_cast<int>(threadIdx.x / 32), rows - 1);
 }
 
 // The four warps' sums of a split become one, spread over the threads as Partial says, and are
@@ -72,8 +84,7 @@ __device__ inline void merge_warps(const WarpSums& sums, float* merge, int rows,
   sync_consumers();
 #pragma unroll
   for (int i = 0; i < kRowsPerWarp; ++i) {
-    const int row = i * kConsumers + warp;
-    if (row >= rows) continue;
+    const int row = partial_row(i, rows);
     float top = highest[row];
 #pragma unroll
     for (int w = 1; w < kConsumers; ++w) top = fmaxf(top, highest[w * kMmaRows + row]);
@@ -88,7 +99,10 @@ __device__ inline void merge_warps(const WarpSums& sums, float* merge, int rows,
                            *reinterpret_cast<const float4*>(merge + at * kMergeStride + lane * 4),
                            weight);
     }
-    fold(all, i, top, row_total, row_sum);
+    const float of_both = fmaxf(all.highest[i], top);
+    const FoldWeights weights(all.highest[i], top, of_both);
+    fold(all, i, weights.old_part, weights.new_part, row_total, row_sum);
+    all.highest[i] = of_both;
   }
 }
 
@@ -122,62 +136,83 @@ __device__ inline void write_out(const Partial& all, T* out, int rows) {
   }
 }
 
-// From the L2, where other blocks have put it. Not moved by the compiler: it would put the loads of
-// a split behind the one before it.
-__device__ inline float4 load_stored(const float4* from) {
-  float4 value;
-  asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
-               : "l"(from)
-               : "memory");
-  return value;
-}
+// Where a block brings the splits of a pair together; the merge buffer's place.
+inline constexpr int kGatherBytes = 50 * 1024;  // eight splits of 12 rows
+static_assert(kGatherBytes >= kMergeFloats * static_cast<int>(sizeof(float)));
 
-// All splits of a pair in their order, from where their blocks put them: lane i knows the slot of
-// split i. Its registers are its own, the reason for a call.
-template <class T>
-__device__ __noinline__ void gather(const float* slots, int my_slot, int num_splits, int rows,
-                                    int rows_per_tile, int slot_floats, T* out) {
-  constexpr int kAtOnce = 8;  // splits whose loads are under way together
+// The weights and totals of all splits of this thread's rows, split by split in the lanes, as
+// folding them one after the other makes them.
+struct GatherWeights {
+  float old_part[kRowsPerWarp], new_part[kRowsPerWarp], total[kRowsPerWarp];
+
+  __device__ GatherWeights(const float* my_slot, int rows, int rows_per_tile) {
+    const int lane = threadIdx.x % 32;
+    float highest[kRowsPerWarp], of_all[kRowsPerWarp];
+#pragma unroll
+    for (int i = 0; i < kRowsPerWarp; ++i) {
+      const float* at = my_slot + rows_per_tile * kHeadDim + partial_row(i, rows);
+      highest[i] = __ldcg(at);
+      total[i] = __ldcg(at + rows_per_tile);
+    }
+#pragma unroll
+    for (int i = 0; i < kRowsPerWarp; ++i) {
+      of_all[i] = highest[i];
+#pragma unroll
+      for (int distance = 1; distance < 32; distance *= 2) {
+        const float other = __shfl_up_sync(0xffffffffu, of_all[i], distance);
+        if (lane >= distance) of_all[i] = fmaxf(of_all[i], other);
+      }
+      float before = __shfl_up_sync(0xffffffffu, of_all[i], 1);
+      if (lane == 0) before = -INFINITY;
+      const FoldWeights weights(before, highest[i], of_all[i]);
+      old_part[i] = weights.old_part;
+      new_part[i] = weights.new_part;
+    }
+  }
+};
+
+// Folds all splits of a pair in their order, from where their blocks have put them; lane i knows
+// the slot of split i. All consumers call it, with `arrived` and its parity for the copies.
+__device__ inline void gather(const float* slots, int my_slot, int num_splits, int rows,
+                              const DecodeLayout& layout, float* buffer, uint64_t* arrived,
+                              uint32_t& parity, Partial& all) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const float* mine =
-      slots + static_cast<int64_t>(my_slot) * slot_floats + rows_per_tile * kHeadDim;
-  float my_highest[kRowsPerWarp], my_total[kRowsPerWarp];
-#pragma unroll
-  for (int i = 0; i < kRowsPerWarp; ++i) {
-    const int row = min(i * kConsumers + warp, rows - 1);
-    my_highest[i] = __ldcg(mine + row);
-    my_total[i] = __ldcg(mine + rows_per_tile + row);
-  }
-  Partial all;
+  const int slot_bytes = layout.slot_floats * static_cast<int>(sizeof(float));
+  const int at_once = kGatherBytes / slot_bytes;
+  const float* mine = slots + static_cast<int64_t>(my_slot) * layout.slot_floats;
+  const auto fetch = [&](int first) {
+    const int count = min(at_once, num_splits - first);
+    if (warp != 0 || count <= 0) return;
+    // The slots were written, and the buffer read, by other means than the copies.
+    asm volatile("fence.proxy.async;" ::: "memory");
+    if (lane == 0) barrier_arrive_expecting(arrived, static_cast<uint32_t>(count * slot_bytes));
+    __syncwarp();
+    if (lane < first || lane >= first + count) return;
+    bulk_copy(buffer + (lane - first) * layout.slot_floats, mine, static_cast<uint32_t>(slot_bytes),
+              arrived);
+  };
+  fetch(0);
+  const GatherWeights weights(mine, rows, layout.rows_per_tile);
   all.clear();
-#pragma unroll 1
-  for (int first = 0; first < num_splits; first += kAtOnce) {
-    float4 sum[kAtOnce][kRowsPerWarp];
-#pragma unroll
-    for (int s = 0; s < kAtOnce; ++s) {
-      const int split = min(first + s, num_splits - 1);
-      const float* slot =
-          slots + static_cast<int64_t>(__shfl_sync(0xffffffffu, my_slot, split)) * slot_floats;
-#pragma unroll
-      for (int i = 0; i < kRowsPerWarp; ++i) {
-        const int row = min(i * kConsumers + warp, rows - 1);
-        sum[s][i] =
-            load_stored(reinterpret_cast<const float4*>(slot) + row * (kHeadDim / 4) + lane);
-      }
-    }
-#pragma unroll
-    for (int s = 0; s < kAtOnce; ++s) {
-      if (first + s >= num_splits) break;
+  for (int first = 0; first < num_splits; first += at_once) {
+    barrier_wait(arrived, parity);
+    parity ^= 1;
+    const int end = min(first + at_once, num_splits);
+#pragma unroll 2
+    for (int split = first; split < end; ++split) {
+      const auto* slot =
+          reinterpret_cast<const float4*>(buffer + (split - first) * layout.slot_floats);
 #pragma unroll
       for (int i = 0; i < kRowsPerWarp; ++i) {
-        const float highest = __shfl_sync(0xffffffffu, my_highest[i], first + s);
-        const float total = __shfl_sync(0xffffffffu, my_total[i], first + s);
-        fold(all, i, highest, total, sum[s][i]);
+        fold(all, i, __shfl_sync(0xffffffffu, weights.old_part[i], split),
+             __shfl_sync(0xffffffffu, weights.new_part[i], split),
+             __shfl_sync(0xffffffffu, weights.total[i], split),
+             slot[partial_row(i, rows) * (kHeadDim / 4) + lane]);
       }
     }
+    sync_consumers();
+    fetch(first + at_once);
   }
-  write_out(all, out, rows);
 }
 
 }  // namespace glmoe::cuda::decode

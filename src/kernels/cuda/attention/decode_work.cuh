@@ -18,13 +18,15 @@ struct DecodeLayout {
   int group;
   int head_tiles;     // tiles of query heads in a group, each of its own pair of the work
   int rows_per_tile;  // query heads in one, at most kMmaRows
-  int max_splits;
-  int slot_floats;  // of one stored split: [rows, D] sums, [rows] maxima, [rows] totals
+  int max_splits_log2;
+  float share_factor;  // 16 / blocks of the grid
+  int slot_floats;     // of one stored split: [rows, D] sums, [rows] maxima, [rows] totals
 
   __host__ __device__ int pairs_per_sequence() const { return num_kv_heads * head_tiles; }
   // A block stores splits of the pair that began before it (all but that pair's first) and of the
   // pair that ends after it (all but its last).
-  __host__ __device__ int slots_per_block() const { return 2 * (max_splits - 1); }
+  __host__ __device__ int slots_per_block() const { return 2 * (max_splits() - 1); }
+  __host__ __device__ int max_splits() const { return 1 << max_splits_log2; }
 };
 
 // How one pair's context is cut.
@@ -33,9 +35,9 @@ struct DecodeSplits {
   int tiles_per_split;
   int num_splits;
 
-  __device__ static DecodeSplits of(int num_tiles, int max_splits) {
+  __device__ static DecodeSplits of(int num_tiles, int max_splits_log2) {
     constexpr int kLeastTiles = 2;  // a shorter split costs more in merging than it saves
-    const int tiles = max(kLeastTiles, (num_tiles + max_splits - 1) / max_splits);
+    const int tiles = max(kLeastTiles, ((num_tiles - 1) >> max_splits_log2) + 1);
     return {num_tiles, tiles, (num_tiles + tiles - 1) / tiles};
   }
 };
@@ -55,9 +57,10 @@ struct DecodeWork {
     tiles_before = before;
     const int pairs = layout.pairs_per_sequence();
     const unsigned total = static_cast<unsigned>(before[layout.num_sequences]) * pairs;
-    share = (total * 16 + gridDim.x - 1) / gridDim.x;
+    // Any number will do that all blocks agree on.
+    share = static_cast<unsigned>(static_cast<float>(total) * layout.share_factor) + 1;
     begin = share_begin(blockIdx.x);
-    end = share_begin(blockIdx.x + 1);
+    end = blockIdx.x + 1 == gridDim.x ? static_cast<int>(total) : share_begin(blockIdx.x + 1);
     if (begin >= static_cast<int>(total)) {
       sequence = layout.num_sequences;
       return;
@@ -81,7 +84,7 @@ struct DecodeWork {
     return static_cast<int>((block * share + 15) / 16);
   }
   __device__ int owner_of(int tile) const {
-    return static_cast<int>(static_cast<unsigned>(tile) * 16 / share);
+    return static_cast<int>(min(static_cast<unsigned>(tile) * 16 / share, gridDim.x - 1));
   }
   __device__ int first_tile_of(int any_split) const {
     return pair_begin + any_split * splits.tiles_per_split;
@@ -121,7 +124,7 @@ struct DecodeWork {
   __device__ static int slot_of(const DecodeLayout& layout, int any_split, int owner,
                                 bool began_before) {
     return owner * layout.slots_per_block() +
-           (began_before ? any_split - 1 : layout.max_splits - 1 + any_split);
+           (began_before ? any_split - 1 : layout.max_splits() - 1 + any_split);
   }
   __device__ void next_pair(const DecodeLayout& layout) {
     split = 0;
@@ -136,7 +139,8 @@ struct DecodeWork {
     split = 0;
     if (index == layout.num_sequences) return;
     pair_begin = tiles_before[index] * layout.pairs_per_sequence();
-    splits = DecodeSplits::of(tiles_before[index + 1] - tiles_before[index], layout.max_splits);
+    splits =
+        DecodeSplits::of(tiles_before[index + 1] - tiles_before[index], layout.max_splits_log2);
   }
 };
 

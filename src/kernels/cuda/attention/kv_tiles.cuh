@@ -74,8 +74,9 @@ struct KvCacheShape {
 
 // Starts the copies of planes of the tile that begins at `position`, as far as the sequence's
 // `kv_len` reaches (whole boxes): lanes share the boxes. The whole warp calls it. kPlanes = 2: K to
-// `to` and V behind it, on one barrier; kPlanes = 1: the plane `plane` (0 K, 1 V) to `to`.
-template <int kTile, int kPlanes>
+// `to` and V behind it, on one barrier; kPlanes = 1: the plane `plane` (0 K, 1 V) to `to`. kOnce:
+// it is read once, and leaves the L2 first.
+template <int kTile, int kPlanes, bool kOnce>
 __device__ inline void load_kv_tile(const CUtensorMap* map, const KvCacheShape& shape,
                                     BlockTableWindow& window, int head, int position, int kv_len,
                                     int plane, unsigned char* to, uint64_t* full) {
@@ -103,7 +104,11 @@ __device__ inline void load_kv_tile(const CUtensorMap* map, const KvCacheShape& 
                     (start & (page - 1));
     unsigned char* at = to + (kPlanes == 2 ? my_plane * kPlaneBytes<kTile> : 0) +
                         my_half * kHalfBytes<kTile> + (my_box << box_log2) * 128;
-    box_copy(at, map, 0, row, my_half, full);
+    if constexpr (kOnce) {
+      box_copy(at, map, 0, row, my_half, full, evict_first_policy());
+    } else {
+      box_copy(at, map, 0, row, my_half, full);
+    }
   }
 }
 

@@ -11,10 +11,16 @@ namespace glmoe::cuda {
 struct PrefillKernelParams {
   AttentionPrefillParams p;
   KvCacheShape cache;
-  int group;  // query heads of a KV head
+  int group;               // query heads of a KV head
+  unsigned group_inverse;  // 2^32 / group, rounded up; 0 for a group of one
   int64_t qkv_width;
   float score_scale;  // D^-0.5 * log2(e): softmax in powers of two
 };
+
+// row / group, for rows below 2^26 or so.
+__device__ inline int token_of_row(const PrefillKernelParams& k, int row) {
+  return k.group_inverse == 0 ? row : static_cast<int>(__umulhi(row, k.group_inverse));
+}
 
 // Query rows of a KV head are numbered through: token * group + head in the group. A block of work
 // is kPrefillRows of them, from first_row on, of one sequence and KV head.
@@ -78,8 +84,8 @@ struct PrefillWork {
     block.row_begin = k.p.row_begin[low];
     block.first_row = (blocks_before[low + 1] - 1 - in_head) * kPrefillRows;
     const int last_row = min(block.first_row + kPrefillRows, block.num_rows * k.group) - 1;
-    block.first_position = block.kv_len - block.num_rows + block.first_row / k.group;
-    block.num_tiles = (block.kv_len - block.num_rows + last_row / k.group) / tile + 1;
+    block.first_position = block.kv_len - block.num_rows + token_of_row(k, block.first_row);
+    block.num_tiles = (block.kv_len - block.num_rows + token_of_row(k, last_row)) / tile + 1;
     return block;
   }
 };

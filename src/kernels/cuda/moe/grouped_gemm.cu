@@ -33,28 +33,17 @@ void check_params(const GroupedGemmParams& p) {
 
 }  // namespace
 
-int grouped_gemm_cluster(int64_t max_rows, int num_experts) {
-  // Below, most experts' rows are one block's, and the weights' way from memory takes all the time.
-  constexpr int64_t kPairRows = 96;
-  return max_rows >= kPairRows * num_experts ? 2 : 1;
-}
-
-void launch_grouped_gemm(const GroupedGemmParams& params, int cluster, cudaStream_t stream) {
+void launch_grouped_gemm(const GroupedGemmParams& params, cudaStream_t stream) {
   check_params(params);
-  ParamChecks("grouped_gemm").in_range("cluster", cluster, 1, 2);
   if (params.max_rows == 0) return;
   int device = 0, num_sms = 0;
   GLMOE_CUDA(cudaGetDevice(&device));
   GLMOE_CUDA(cudaDeviceGetAttribute(&num_sms, cudaDevAttrMultiProcessorCount, device));
   if (params.type == ElementType::kBf16) {
-    launch_grouped_gemm_bf16(params, num_sms, cluster, stream);
+    launch_grouped_gemm_bf16(params, num_sms, stream);
   } else {
-    launch_grouped_gemm_f16(params, num_sms, cluster, stream);
+    launch_grouped_gemm_f16(params, num_sms, stream);
   }
-}
-
-void launch_grouped_gemm(const GroupedGemmParams& params, cudaStream_t stream) {
-  launch_grouped_gemm(params, grouped_gemm_cluster(params.max_rows, params.num_experts), stream);
 }
 
 }  // namespace glmoe::cuda

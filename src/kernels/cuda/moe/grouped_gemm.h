@@ -31,18 +31,15 @@ struct GroupedGemmParams {
   int num_experts = 0;   // E'
   int n = 0;             // N: a multiple of 8 (of 16 for kSiluMul)
   int k = 0;             // K: a multiple of 8
+  // Two unsigned numbers, zeros before the first use, one stream's at a time: with them blocks take
+  // the next tile when they are ready for it. nullptr: in even steps, which is slower where experts
+  // have many rows each.
+  unsigned* counters = nullptr;
 };
 
 // Enqueues one kernel, which divides the work by the offsets that it finds; rows from
 // expert_offsets[E'] on are neither read for a result nor written. A row's result does not depend
-// on its neighbours.
-// Throws Error{kInvalidArgument} for parameters outside the above.
+// on its neighbours. Throws Error{kInvalidArgument} for parameters outside the above.
 void launch_grouped_gemm(const GroupedGemmParams& params, cudaStream_t stream);
-
-// The same with a given number of blocks that share weights (1 or 2), for measuring.
-void launch_grouped_gemm(const GroupedGemmParams& params, int cluster, cudaStream_t stream);
-
-// What launch_grouped_gemm takes: a function of shapes alone.
-int grouped_gemm_cluster(int64_t max_rows, int num_experts);
 
 }  // namespace glmoe::cuda

@@ -3,9 +3,9 @@
 
 namespace glmoe::cuda {
 
-void launch_grouped_gemm_bf16(const GroupedGemmParams& params, int num_blocks, int cluster,
+void launch_grouped_gemm_bf16(const GroupedGemmParams& params, int num_blocks,
                               cudaStream_t stream) {
-  launch_grouped_gemm_of<__nv_bfloat16>(params, num_blocks, cluster, stream);
+  launch_grouped_gemm_of<__nv_bfloat16>(params, num_blocks, stream);
 }
 
 }  // namespace glmoe::cuda

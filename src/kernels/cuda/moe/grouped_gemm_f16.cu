@@ -3,9 +3,8 @@
 
 namespace glmoe::cuda {
 
-void launch_grouped_gemm_f16(const GroupedGemmParams& params, int num_blocks, int cluster,
-                             cudaStream_t stream) {
-  launch_grouped_gemm_of<__half>(params, num_blocks, cluster, stream);
+void launch_grouped_gemm_f16(const GroupedGemmParams& params, int num_blocks, cudaStream_t stream) {
+  launch_grouped_gemm_of<__half>(params, num_blocks, stream);
 }
 
 }  // namespace glmoe::cuda

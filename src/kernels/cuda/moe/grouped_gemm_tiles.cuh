@@ -6,46 +6,45 @@
 
 namespace glmoe::cuda {
 
-inline constexpr int kGroupRows = 64;     // of x: what a warpgroup multiplies
-inline constexpr int kBlockRows = 128;    // a block's two warpgroups
+inline constexpr int kGroupRows = 64;   // of x: what a warpgroup multiplies
+inline constexpr int kBlockRows = 128;  // a block's two warpgroups
+inline constexpr int kCluster = 2;      // blocks of a cluster
+inline constexpr int kTileRows = kCluster * kBlockRows;
 inline constexpr int kTileColumns = 256;  // of y: rows of an expert's weight
 // An expert's tiles go through all its columns for this many rows, and so on: what the GPU's blocks
 // read at a time then stays in the L2, however many rows the expert has.
 inline constexpr int kRasterRows = 1024;
 
-// A block's share of a tile: a tile is one block's, or a cluster's of two, which share its columns'
-// weights and divide its rows.
+// A block's share of a tile, which is a cluster's of two blocks. They share the columns' weights
+// and divide the rows; but where one warpgroup can do all the rows, they divide the columns
+// (`narrow`: kTileColumns / 2 of them), so that both have work.
 struct GroupedTile {
   int expert;
   int first_row;     // in x and y
   int num_rows;      // 0 to kBlockRows
   int first_column;  // of the product
+  bool narrow;
 };
 
-// Walks the tiles of one cluster of kBlocks blocks: its number among the clusters, and on by how
-// many of them there are.
-template <int kBlocks>
+// Turns numbers of tiles into tiles.
 class TileWalk {
  public:
-  static constexpr int kTileRows = kBlocks * kBlockRows;
-
   // offsets, tile_begin: [E' + 1] in shared memory; tile_begin[e] is the number of the expert's
   // first tile.
   __device__ TileWalk(const int* offsets, const int* tile_begin, int num_experts, int column_tiles)
       : offsets_(offsets),
         tile_begin_(tile_begin),
         num_experts_(num_experts),
-        column_tiles_(column_tiles),
-        tile_(blockIdx.x / kBlocks) {}
+        column_tiles_(column_tiles) {}
 
-  // False behind the last.
-  __device__ bool next(GroupedTile& tile) {
-    if (tile_ >= tile_begin_[num_experts_]) return false;
-    while (tile_begin_[expert_ + 1] <= tile_) ++expert_;
+  // False behind the last. Numbers may only grow from one call to the next.
+  __device__ bool find(int number, GroupedTile& tile) {
+    if (number >= tile_begin_[num_experts_]) return false;
+    while (tile_begin_[expert_ + 1] <= number) ++expert_;
     const int first = offsets_[expert_];
     const int num_rows = offsets_[expert_ + 1] - first;
     const int row_tiles = (num_rows + kTileRows - 1) / kTileRows;
-    const int index = tile_ - tile_begin_[expert_];
+    const int index = number - tile_begin_[expert_];
     constexpr int kBandTiles = kRasterRows / kTileRows;
     const int band = index / (kBandTiles * column_tiles_);
     const int in_band = index - band * kBandTiles * column_tiles_;
@@ -56,35 +55,34 @@ class TileWalk {
     tile.first_row = first + row_tile * kTileRows;
     tile.num_rows = min(kTileRows, num_rows - row_tile * kTileRows);
     tile.first_column = column_tile * kTileColumns;
-    if constexpr (kBlocks == 2) take_share(tile);
-    tile_ += gridDim.x / kBlocks;
+    take_share(tile);
     return true;
   }
 
  private:
-  // Even halves, so that neither block waits for the other; but what one warpgroup can do alone
-  // goes to one block.
   __device__ static void take_share(GroupedTile& tile) {
-    const int first_half = tile.num_rows <= kGroupRows ? tile.num_rows : (tile.num_rows + 1) / 2;
-    if (blockIdx.x % 2 == 0) {
-      tile.num_rows = first_half;
-    } else {
-      tile.first_row += first_half;
-      tile.num_rows -= first_half;
+    const int rank = blockIdx.x % kCluster;
+    tile.narrow = tile.num_rows <= kGroupRows;
+    if (tile.narrow) {
+      tile.first_column += rank * (kTileColumns / 2);
+      return;
     }
+    // Even halves: neither block waits for the other.
+    const int first_half = (tile.num_rows + 1) / 2;
+    tile.first_row += rank * first_half;
+    tile.num_rows = rank == 0 ? first_half : tile.num_rows - first_half;
   }
 
   const int* offsets_;
   const int* tile_begin_;
   int num_experts_;
   int column_tiles_;
-  int tile_;
   int expert_ = 0;
 };
 
 // Fills offsets and tile_begin in shared memory from the offsets in device memory; the whole block
 // calls it.
-__device__ inline void prepare_tiles(const int32_t* expert_offsets, int num_experts, int tile_rows,
+__device__ inline void prepare_tiles(const int32_t* expert_offsets, int num_experts,
                                      int column_tiles, int* offsets, int* tile_begin) {
   for (int e = threadIdx.x; e <= num_experts; e += blockDim.x) offsets[e] = expert_offsets[e];
   __syncthreads();
@@ -93,7 +91,7 @@ __device__ inline void prepare_tiles(const int32_t* expert_offsets, int num_expe
     for (int at = 0; at < num_experts; at += 32) {
       const int e = at + static_cast<int>(threadIdx.x);
       const int rows = e < num_experts ? offsets[e + 1] - offsets[e] : 0;
-      const int own = (rows + tile_rows - 1) / tile_rows * column_tiles;
+      const int own = (rows + kTileRows - 1) / kTileRows * column_tiles;
       int sum = own;
 #pragma unroll
       for (int distance = 1; distance < 32; distance *= 2) {

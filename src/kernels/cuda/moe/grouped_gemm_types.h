@@ -5,10 +5,8 @@
 
 namespace glmoe::cuda {
 
-// num_blocks: the GPU's SMs. cluster: 1 or 2 blocks.
-void launch_grouped_gemm_bf16(const GroupedGemmParams& params, int num_blocks, int cluster,
-                              cudaStream_t stream);
-void launch_grouped_gemm_f16(const GroupedGemmParams& params, int num_blocks, int cluster,
-                             cudaStream_t stream);
+// num_blocks: the GPU's SMs.
+void launch_grouped_gemm_bf16(const GroupedGemmParams& params, int num_blocks, cudaStream_t stream);
+void launch_grouped_gemm_f16(const GroupedGemmParams& params, int num_blocks, cudaStream_t stream);
 
 }  // namespace glmoe::cuda

@@ -22,9 +22,10 @@ constexpr int kPartExperts = 8;
 constexpr int kFewThreads = 32 * kSegmentsPerGroup;
 static_assert(kFewRows == kPartRows);
 
-// Some tokens: the same with 64 tokens a block, then a kernel that selects.
+// Some tokens: the same with 64 tokens and 16 experts a block, then a kernel that selects.
 constexpr int64_t kSomeRows = 512;
 constexpr int kSomeParts = 4;
+constexpr int kSomeExpertParts = 2;
 
 // Many tokens: a block has 64 of them and all experts (up to 160), a warp 16 experts; up to
 // kSplitRows a group of columns as well, else a GPU's SMs would not all have work.
@@ -109,49 +110,58 @@ __device__ void load_pairs(const MoeRouterParams& p, int64_t row, int column,
 }
 
 // A block's sums of its warps' segments. A lane writes what the instruction leaves it.
-template <int kRows>
+template <int kRows, int kExperts>
 struct SegmentSums {
-  float values[kSegmentsPerGroup][kRows][kPartExperts];
+  float values[kSegmentsPerGroup][kRows][kExperts];
 
-  __device__ void write(int segment, int part, const float (&c)[4]) {
+  __device__ void write(int segment, int part, int expert_part, const float (&c)[4]) {
     const int lane = threadIdx.x % kWarp;
-    float* own = &values[segment][part * kPartRows + lane / 4][2 * (lane % 4)];
+    float* own =
+        &values[segment][part * kPartRows + lane / 4][expert_part * kPartExperts + 2 * (lane % 4)];
     own[0] = c[0], own[1] = c[1];
-    own[8 * kPartExperts] = c[2], own[8 * kPartExperts + 1] = c[3];
+    own[8 * kExperts] = c[2], own[8 * kExperts + 1] = c[3];
   }
   // The sum of the segments, one after the other, to partials[blockIdx.y]; the block has
   // synchronised.
   __device__ void store(const MoeRouterParams& p, int64_t first_row, float* partials) {
-    for (int i = threadIdx.x; i < kRows * kPartExperts; i += kFewThreads) {
-      const int64_t t = first_row + i / kPartExperts;
-      const int e = blockIdx.x * kPartExperts + i % kPartExperts;
+    for (int i = threadIdx.x; i < kRows * kExperts; i += kFewThreads) {
+      const int64_t t = first_row + i / kExperts;
+      const int e = blockIdx.x * kExperts + i % kExperts;
       if (t >= p.num_rows || e >= p.num_experts) continue;
       float sum = 0.0f;
 #pragma unroll
       for (int s = 0; s < kSegmentsPerGroup; ++s) {
-        sum += values[s][i / kPartExperts][i % kPartExperts];
+        sum += values[s][i / kExperts][i % kExperts];
       }
       partials[(blockIdx.y * p.num_rows + t) * p.num_experts + e] = sum;
     }
   }
 };
 
-// Logits of kParts parts of 16 tokens; blockIdx: experts, groups, tokens.
-template <class X, int kParts>
+// Logits of kParts parts of 16 tokens by kExpertParts of 8 experts; blockIdx: experts, groups,
+// tokens.
+template <class X, int kParts, int kExpertParts>
 __device__ void make_partials(const MoeRouterParams& p, float* partials) {
-  __shared__ SegmentSums<kParts * kPartRows> sums;
+  __shared__ SegmentSums<kParts * kPartRows, kExpertParts * kPartExperts> sums;
   const int warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   const int column = blockIdx.y * kGroup + warp * kSegment + 2 * (lane % 4);
   // No kernel writes weights: their way from memory need not wait for an earlier kernel's end.
-  float2 low[kStepsPerSegment], high[kStepsPerSegment];
-  load_weights(p, blockIdx.x * kPartExperts + lane / 4, column, low, high);
+  float2 low[kExpertParts][kStepsPerSegment], high[kExpertParts][kStepsPerSegment];
+#pragma unroll
+  for (int n = 0; n < kExpertParts; ++n) {
+    const int expert = (blockIdx.x * kExpertParts + n) * kPartExperts + lane / 4;
+    load_weights(p, expert, column, low[n], high[n]);
+  }
   wait_for_earlier_kernels();
   let_next_kernel_start();
   const int64_t first_row = static_cast<int64_t>(blockIdx.z) * kParts * kPartRows;
-  SplitWeight b[kStepsPerSegment];
+  SplitWeight b[kExpertParts][kStepsPerSegment];
 #pragma unroll
-  for (int s = 0; s < kStepsPerSegment; ++s) b[s] = split_weight(low[s], high[s]);
+  for (int n = 0; n < kExpertParts; ++n) {
+#pragma unroll
+    for (int s = 0; s < kStepsPerSegment; ++s) b[n][s] = split_weight(low[n][s], high[n][s]);
+  }
   constexpr int kAtOnce = kParts == 1 ? 1 : 2;  // parts whose loads are under way together
 #pragma unroll 1
   for (int first = 0; first < kParts; first += kAtOnce) {
@@ -163,14 +173,16 @@ __device__ void make_partials(const MoeRouterParams& p, float* partials) {
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      float c[4] = {};
+      float c[kExpertParts][4] = {};
 #pragma unroll
       for (int s = 0; s < kStepsPerSegment; ++s) {
         uint32_t a[kActivationTerms<X>][4];
         split_activations<X>(x[i][s], a);
-        multiply_step<X>(c, a, b[s]);
+#pragma unroll
+        for (int n = 0; n < kExpertParts; ++n) multiply_step<X>(c[n], a, b[n][s]);
       }
-      sums.write(warp, first + i, c);
+#pragma unroll
+      for (int n = 0; n < kExpertParts; ++n) sums.write(warp, first + i, n, c[n]);
     }
   }
   __syncthreads();
@@ -182,13 +194,13 @@ __global__ void __launch_bounds__(kFewThreads, 1)
     few_kernel(const MoeRouterParams p, float* partials, unsigned* tickets) {
   __shared__ int ids[kFewRows * kMaxSlotsPerRow];
   extern __shared__ int shared[];
-  make_partials<X, 1>(p, partials);
+  make_partials<X, 1, 1>(p, partials);
+  const int num_rows = static_cast<int>(p.num_rows);
+  const int num_valid = p.num_valid == nullptr ? num_rows : *p.num_valid;
   if (!last_block(tickets, gridDim.x * gridDim.y)) return;
 
   const int warp = threadIdx.x / kWarp;
   const int slots_per_row = p.top_k + p.num_shared;
-  const int num_rows = static_cast<int>(p.num_rows);
-  const int num_valid = p.num_valid == nullptr ? num_rows : *p.num_valid;
   float* scratch = reinterpret_cast<float*>(shared) + warp * select_scratch_floats(p);
   for (int t = warp; t < num_rows; t += kFewThreads / kWarp) {
     route_token<kPerLane>(p, t, t >= num_valid, partials + t * p.num_experts,
@@ -209,7 +221,7 @@ __global__ void __launch_bounds__(kFewThreads, 1)
 template <class X>
 __global__ void __launch_bounds__(kFewThreads, 2)
     some_kernel(const MoeRouterParams p, float* partials) {
-  make_partials<X, kSomeParts>(p, partials);
+  make_partials<X, kSomeParts, kSomeExpertParts>(p, partials);
 }
 
 // 16 bytes into shared memory, zeros where `inside` is false.
@@ -373,7 +385,7 @@ __global__ void __launch_bounds__(kMaxTileThreads, 1)
 
 // A warp a token. With `sort` the last block sorts.
 template <int kPerLane>
-__global__ void __launch_bounds__(kSelectThreads)
+__global__ void __launch_bounds__(kSelectThreads, 1)
     select_kernel(const MoeRouterParams p, const float* partials, int num_partials,
                   unsigned* tickets, bool sort) {
   extern __shared__ int shared[];
@@ -436,7 +448,7 @@ void with_per_lane(int num_experts, F f) {
 // Dynamic shared memory of the kernels that select.
 size_t select_bytes(const MoeRouterParams& p, bool sort) {
   const int ints = sort ? sort_shared_ints(kSelectWarps, p.num_experts + p.num_shared) : 0;
-  static_assert(sizeof(int) == sizeof(float) && kFewThreads == kSelectThreads);
+  static_assert(kFewThreads == kSelectThreads && kSelectWarps <= kMaxSelectWarps);
   return sizeof(int) * static_cast<size_t>(std::max(ints, kSelectWarps * select_scratch_floats(p)));
 }
 

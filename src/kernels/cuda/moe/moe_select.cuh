@@ -10,6 +10,9 @@
 
 namespace glmoe::cuda {
 
+// Warps of a block that selects.
+inline constexpr int kMaxSelectWarps = 8;
+
 __device__ inline float lowest() { return -__int_as_float(0x7f800000); }
 __device__ inline float rank_of(float score) { return isnan(score) ? lowest() : score; }
 
@@ -78,66 +81,74 @@ __device__ void limit_groups(const MoeRouterParams& p, bool two_largest, float* 
   __syncwarp();
 }
 
-// The next expert in descending order of key, lowest index first; its key becomes 0. `value` is
-// that of the expert found.
+// The next expert in descending order of key, lowest index first; its key becomes 0. True in the
+// lane whose expert it is, number `at` of that lane's.
 template <int kPerLane>
-__device__ int take_highest(unsigned (&keys)[kPerLane], const float (&values)[kPerLane],
-                            float* value) {
+__device__ bool take_highest(unsigned (&keys)[kPerLane], int* at) {
   const int lane = threadIdx.x % kWarp;
   unsigned best = 0;
-  int at = 0;
+  *at = 0;
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
-    if (keys[i] > best) best = keys[i], at = i;
+    if (keys[i] > best) best = keys[i], *at = i;
   }
-  const unsigned highest = __reduce_max_sync(0xffffffffu, best);
-  const unsigned own = at * kWarp + lane;
-  const unsigned equal = __ballot_sync(0xffffffffu, best == highest);
-  // One lane mostly; where there are more, the lowest of their experts.
-  const unsigned taken = (equal & (equal - 1)) == 0
-                             ? __shfl_sync(0xffffffffu, own, __ffs(equal) - 1)
-                             : __reduce_min_sync(0xffffffffu, best == highest ? own : ~0u);
-  float found = 0.0f;
+  const bool highest = best == __reduce_max_sync(0xffffffffu, best);
+  const unsigned equal = __ballot_sync(0xffffffffu, highest);
+  bool own = highest;
+  if ((equal & (equal - 1)) != 0) {  // more than one lane: the lowest of their experts
+    const unsigned expert = highest ? *at * kWarp + lane : ~0u;
+    // Not within the &&: every lane has to take part.
+    const unsigned lowest_expert = __reduce_min_sync(0xffffffffu, expert);
+    own = highest && expert == lowest_expert;
+  }
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
-    if (i * kWarp + lane != taken) continue;
-    found = values[i];
-    keys[i] = 0;
+    if (own && i == *at) keys[i] = 0;
   }
-  *value = __shfl_sync(0xffffffffu, found, taken % kWarp);
-  return static_cast<int>(taken);
+  return own;
 }
 
-// What a lane ends with: the lane's pick (lanes from K on: none) and its weight.
+template <int kPerLane>
+__device__ float value_at(const float (&values)[kPerLane], int at) {
+  float value = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    if (i == at) value = values[i];
+  }
+  return value;
+}
+
+// One lane's k-th pick, for the lane k in the end.
 struct Pick {
-  int expert = -1;
-  float weight = 0.0f;
+  int expert;
+  float weight;
 };
+__device__ inline Pick no_pick() { return {-1, 0.0f}; }
 
-// Picks K experts by keys; their weights are `values`.
+// Picks K experts by keys; the lane whose expert is the k-th puts it and its value into picks[k].
 template <int kPerLane>
-__device__ Pick pick_all(int top_k, unsigned (&keys)[kPerLane], const float (&values)[kPerLane]) {
+__device__ void pick_all(int top_k, unsigned (&keys)[kPerLane], const float (&values)[kPerLane],
+                         Pick* picks) {
   const int lane = threadIdx.x % kWarp;
-  Pick pick;
   for (int k = 0; k < top_k; ++k) {
-    float value;
-    const int expert = take_highest(keys, values, &value);
-    if (lane == k) pick = {expert, value};
+    int at;
+    if (take_highest(keys, &at)) picks[k] = {at * kWarp + lane, value_at(values, at)};
   }
-  return pick;
+  __syncwarp();
 }
 
 template <int kPerLane>
-__device__ Pick pick_sparse_mixer(const MoeRouterParams& p, unsigned (&keys)[kPerLane],
-                                  const float (&logits)[kPerLane]) {
+__device__ void pick_sparse_mixer(const MoeRouterParams& p, unsigned (&keys)[kPerLane],
+                                  const float (&logits)[kPerLane], Pick* picks) {
   const int lane = threadIdx.x % kWarp;
-  Pick pick;
   for (int k = 0; k < p.top_k; ++k) {
     unsigned left[kPerLane];
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) left[i] = keys[i];
-    float top;
-    const int expert = take_highest(keys, logits, &top);
+    int at;
+    const bool own = take_highest(keys, &at);
+    const int owner = __ffs(__ballot_sync(0xffffffffu, own)) - 1;
+    const float top = __shfl_sync(0xffffffffu, value_at(logits, at), owner);
     float sum = 0.0f;
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
@@ -149,14 +160,15 @@ __device__ Pick pick_sparse_mixer(const MoeRouterParams& p, unsigned (&keys)[kPe
       sum += expf(logits[i] - top);
     }
     sum = warp_sum(sum);
-    if (lane == k) pick = {expert, 1.0f / sum};
+    if (own) picks[k] = {at * kWarp + lane, 1.0f / sum};
   }
-  return pick;
+  __syncwarp();
 }
 
+// What lane k ends with is the k-th pick. picks: [32], the warp's own in shared memory.
 template <int kPerLane>
 __device__ Pick select_experts(const MoeRouterParams& p, const float (&logits)[kPerLane],
-                               float* scratch) {
+                               const float (&bias)[kPerLane], float* scratch, Pick* picks) {
   const int lane = threadIdx.x % kWarp;
   const bool by_logit = p.mode == MoeRouterMode::kNone || p.mode == MoeRouterMode::kRenormalize ||
                         p.mode == MoeRouterMode::kSparseMixer;
@@ -166,9 +178,8 @@ __device__ Pick select_experts(const MoeRouterParams& p, const float (&logits)[k
   if (p.mode == MoeRouterMode::kSigmoidBias) {
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
-      const int e = i * kWarp + lane;
-      values[i] = scores[i] = sigmoid(logits[i]);
-      if (p.selection_bias != nullptr && e < p.num_experts) scores[i] += p.selection_bias[e];
+      values[i] = sigmoid(logits[i]);
+      scores[i] = values[i] + bias[i];
     }
     limit_groups(p, true, scratch, scores);
   } else {
@@ -197,9 +208,12 @@ __device__ Pick select_experts(const MoeRouterParams& p, const float (&logits)[k
   for (int i = 0; i < kPerLane; ++i) {
     keys[i] = i * kWarp + lane < p.num_experts ? order_key(scores[i]) : 0;
   }
-  if (p.mode == MoeRouterMode::kSparseMixer) return pick_sparse_mixer(p, keys, logits);
-
-  Pick pick = pick_all(p.top_k, keys, values);
+  if (p.mode == MoeRouterMode::kSparseMixer) {
+    pick_sparse_mixer(p, keys, logits, picks);
+    return lane < p.top_k ? picks[lane] : no_pick();
+  }
+  pick_all(p.top_k, keys, values, picks);
+  Pick pick = lane < p.top_k ? picks[lane] : no_pick();
   const float chosen = warp_sum(pick.weight);
   switch (p.mode) {
     case MoeRouterMode::kNone: pick.weight /= sum; break;
@@ -220,9 +234,18 @@ template <int kPerLane>
 __device__ void route_token(const MoeRouterParams& p, int64_t t, bool padding,
                             const float* partials, int64_t stride, int num_groups, float* scratch,
                             int* ids_copy) {
+  __shared__ Pick all_picks[kMaxSelectWarps][kWarp];
   const int lane = threadIdx.x % kWarp;
-  Pick pick;
+  Pick* picks = all_picks[threadIdx.x / kWarp];
+  Pick pick = no_pick();
   if (!padding) {
+    // Asked for before the logits: one way to memory, not two.
+    float bias[kPerLane];
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      const int e = i * kWarp + lane;
+      bias[i] = p.selection_bias != nullptr && e < p.num_experts ? p.selection_bias[e] : 0.0f;
+    }
     float logits[kPerLane];
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i)
@@ -246,7 +269,7 @@ __device__ void route_token(const MoeRouterParams& p, int64_t t, bool padding,
         for (int i = 0; i < kPerLane; ++i) logits[i] += values[g][i];
       }
     }
-    pick = select_experts(p, logits, scratch);
+    pick = select_experts(p, logits, bias, scratch, picks);
   }
   const auto write = [&](int j, int expert, float weight) {
     const int64_t at = t * (p.top_k + p.num_shared) + j;

@@ -20,7 +20,7 @@ constexpr int kThreads = 256;
 constexpr int kHeadsAtOnce = kThreads / kLanes;
 // Rows from which a block takes a whole row: below, more blocks shorten the time of a launch.
 constexpr int64_t kManyRows = 512;
-constexpr int kManyHeads = 7;  // then of a thread: all 112 of a large model's row at once
+constexpr int kManyHeads = 4;  // then of a thread under way together
 
 // The sum over the lanes of a head, in every one of them.
 __device__ float head_sum(float value) {
@@ -56,7 +56,7 @@ __device__ void normalize(float (&values)[kChunk], const float* gamma, float eps
 // gridDim.y * kHeadsAtOnce on, kHeadsPerThread of them under way together. The two halves of a pair
 // lie R/16 lanes apart.
 template <class T, int kHeadsPerThread>
-__global__ void __launch_bounds__(kThreads, 3) rope_kv_write_kernel(const RopeKvWriteParams p) {
+__global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(const RopeKvWriteParams p) {
   const int lane = threadIdx.x % kLanes;
   const int num_q = p.heads.num_heads;
   const int num_kv = p.heads.num_kv_heads;

@@ -28,7 +28,7 @@ inline constexpr int kMaxArgmaxRows = 1 << 20;
 // How a row is divided. A maximum does not depend on it, so it may depend on the number of rows.
 struct ArgmaxConfig {
   int blocks;   // a row: 8, 4, 2 or 1
-  int threads;  // a block: 512 (not with 1 block) or 1024 (not with 2)
+  int threads;  // a block: 512, with 1 block 1024
 };
 
 ArgmaxConfig argmax_config(int num_rows);

@@ -78,7 +78,7 @@ __device__ inline RowBest cluster_best(const cooperative_groups::cluster_group& 
 // The best of this thread's share of a row [num_tokens] in device memory.
 __device__ inline RowBest stream_best(const float* row, int num_tokens, int thread,
                                       int num_threads) {
-  constexpr int kInFlight = 5;  // 8 blocks of 1024 threads have all of 151552 logits in flight
+  constexpr int kInFlight = 5;  // 8 blocks of 512 threads read 151552 logits in two rounds
   const float4* quads = reinterpret_cast<const float4*>(row);
   const int num_quads = num_tokens / 4;
   RowBest best = RowBest::none();

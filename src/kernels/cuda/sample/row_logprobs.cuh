@@ -40,8 +40,13 @@ __device__ inline int write_logprobs(const Cluster& cluster, Slice& s, int32_t t
   cluster.sync();
   if (s.rank != 0 || threadIdx.x >= 32) return 0;
   const int lane = threadIdx.x;
-  const double total = log(infinite ? static_cast<double>(first.num_infinite)
-                                    : sum_in_order(s.block_sums(), kSampleCluster * s.num_blocks));
+  double total = 0.0;
+  if (lane == 0) {
+    // In the host's order: beside a near certain token all of the logarithm is rounding.
+    total = log(infinite ? static_cast<double>(first.num_infinite)
+                         : sum_in_order(s.block_sums(), kSampleCluster * s.num_blocks));
+  }
+  total = __shfl_sync(0xffffffffu, total, 0);
   const auto logprob = [&](float logit) {
     const double below =
         logit == s.best ? 0.0 : __dsub_rn(static_cast<double>(logit), static_cast<double>(s.best));

@@ -41,7 +41,7 @@ struct alignas(16) SampleSpace {
   RowBestSpace best;
   // Used in turn: a block may clear one while others still read the other.
   SplitSum counters[2][kTail];
-  double warp_tail[kSampleWarps];
+  double warp_sums[kSampleWarps];
   double tails[kSampleCluster];  // the slices'
   union {
     struct {
@@ -53,13 +53,13 @@ struct alignas(16) SampleSpace {
       uint32_t units[kFew];
     } few;  // of the bucket that was chosen
   };
-  Candidate gathered[kFew];  // this slice's part of these
-  int num_gathered;
-  Candidate found;
+  Candidate gathered[kFew];          // this slice's part of these
+  int num_gathered[kSampleCluster];  // the slices'
+  Candidate found;                   // id -1: none
   unsigned long long warp_sum[kSampleWarps];
   unsigned long long rest;  // of a target, behind what a choice passed over
+  double before;            // the chosen bucket
   int chosen;               // bucket or digit
-  int last_filled;          // bucket
   int num_equal;            // of the slice's logits
   int32_t found_id;
   double weights[kVocabBlock];  // of the block that is drawn from

@@ -41,13 +41,13 @@ __device__ int32_t choose(const Cluster& cluster, Slice& s, const SampleRow& row
   return draw_token(cluster, s, inverse_temperature, last, u);
 }
 
-// What the row asks for, once its own part in shared memory is ready.
+// What the row asks for.
 struct RowPlan {
   bool given;   // only log-probabilities of a given token
   bool greedy;  // the best token, unless it is given
   bool plain;   // greedy and nothing else: the row is read once and not kept
   int num_tokens;
-  uint32_t* counts;
+  uint32_t* counts;  // the sequence's; nullptr without penalties
 };
 
 __device__ RowPlan plan_row(const SampleParams& p, const SampleRow& row) {
@@ -118,21 +118,28 @@ __global__ void __cluster_dims__(kSampleCluster) __launch_bounds__(kSampleThread
   if (!active) return;
   const RowBest best = cluster_best(cluster, own, s.space->best);
   s.best = best.logit;
-  SampleOutcome outcome = row_outcome(best, plan.given ? row.given_token : best.id);
-  if (outcome.status == SampleStatus::kSampled && !plan.plain) {
-    if (!plan.greedy && !plan.given && best.logit < plus_infinity()) {
-      outcome.token_id = choose(cluster, s, row, plan.num_tokens);
-    }
-    if (row.num_logprobs >= 0) {
-      if (threadIdx.x == 0 && s.rank == 0) s.space->token_id = outcome.token_id;
-      cluster.sync();
-      outcome.num_logprobs = write_logprobs(
-          cluster, s, cluster.map_shared_rank(s.space, 0)->token_id,
-          min(row.num_logprobs, kMaxLogprobs), p.logprobs + row_index * int64_t{kTopEntries});
-    }
-    cluster.sync();  // nobody leaves while its shared memory is read
+  const SampleOutcome outcome = row_outcome(best, plan.given ? row.given_token : best.id);
+  const bool first = s.rank == 0 && threadIdx.x == 0;
+  if (outcome.status != SampleStatus::kSampled || plan.plain) {
+    if (first) finish_row(p, plan, row_index, outcome);
+    return;
   }
-  if (s.rank == 0 && threadIdx.x == 0) finish_row(p, plan, row_index, outcome);
+  int32_t token_id = outcome.token_id;
+  if (!plan.greedy && !plan.given && s.best < plus_infinity()) {
+    token_id = choose(cluster, s, row, plan.num_tokens);
+  }
+  int num_logprobs = 0;
+  if (row.num_logprobs >= 0) {
+    if (first) s.space->token_id = token_id;
+    cluster.sync();
+    num_logprobs = write_logprobs(cluster, s, cluster.map_shared_rank(s.space, 0)->token_id,
+                                  min(row.num_logprobs, kMaxLogprobs),
+                                  p.logprobs + row_index * int64_t{kTopEntries});
+  }
+  cluster.sync();  // nobody leaves while its shared memory is read
+  if (first) {
+    finish_row(p, plan, row_index, {token_id, SampleStatus::kSampled, -1, num_logprobs});
+  }
 }
 
 [[noreturn]] void refuse(const std::string& what) {

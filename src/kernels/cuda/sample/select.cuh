@@ -2,14 +2,19 @@
 // share of the probability: top_k and top_p without sorting.
 //
 // Two steps. The row's tokens are summed into buckets by their distance from the best, as on the
-// host, whose sums' bits are kept: inside a bucket other than the tail all weights are multiples of
-// one power of two and their sum has fewer than 53 bits, so that the host's additions of doubles
-// are exact and integers in any order give the same. Then, in the bucket that reaches the target,
-// exact integers throughout: a few tokens are compared each with each, many are searched from the
-// highest bits of the logit to the lowest.
+// host: inside a bucket other than the tail all weights are multiples of one power of two and their
+// sum has fewer than 53 bits, so that the host's additions of doubles are exact and integers in any
+// order give the same. Then, in the bucket that reaches the target, exact integers throughout: a
+// few tokens are compared each with each, many are searched from the highest bits of the logit to
+// the lowest.
+//
+// Only the sums over buckets are rounded. They are taken in any order first, with a margin around
+// the target (kSumMargin). Where a token is at its edge, which is next to never but for rows made
+// so, it is all done again with the host's additions one by one.
 #pragma once
 
-#include "kernels/cuda/sample/ordered_sum.cuh"
+#include "kernels/cuda/sample/block_scan.cuh"
+#include "kernels/cuda/sample/draw.cuh"
 #include "kernels/cuda/sample/row_slice.cuh"
 
 namespace glmoe::cuda {
@@ -71,23 +76,36 @@ class Selector {
     }
     __device__ void count(int at) const { atomicAdd(&sums[at].low, 1u); }
   };
+  // What the first tokens are to reach: the bucket, and the sum there in its units, known to
+  // within the margin.
+  struct Goal {
+    int bucket;  // kBuckets: not sure
+    unsigned long long target;
+    unsigned long long margin;
+    // Whether a token with this sum before it and with it surely is the one.
+    __device__ bool is(unsigned long long before, unsigned long long with) const {
+      return with >= target + margin && (before == 0 || before + margin < target);
+    }
+  };
+  enum class Reached { kYes, kUnsure, kTooMany };
 
   template <Measure kMeasure>
   __device__ Candidate reach(int count, float share);
   template <Measure kMeasure>
-  __device__ void fill_buckets();
+  __device__ void fill_buckets(bool exact);
   template <Measure kMeasure>
   __device__ void share_buckets();
   template <Measure kMeasure>
-  __device__ void sum_buckets();
+  __device__ Goal find_goal(int count, float share);
+  __device__ Goal find_exact_goal(float share);
   __device__ double exact_tail();
   template <Measure kMeasure>
-  __device__ bool reach_among_few(int bucket, unsigned long long target, Candidate& reached);
+  __device__ Reached reach_among_few(const Goal& goal, Candidate& reached);
   template <Measure kMeasure>
-  __device__ Candidate reach_among_many(int bucket, unsigned long long target);
+  __device__ Reached reach_among_many(const Goal& goal, Candidate& reached);
   template <Measure kMeasure>
   __device__ void fill_digits(int bucket, int shift, uint32_t prefix);
-  __device__ void choose_digit(unsigned long long target);
+  __device__ bool choose_digit(unsigned long long target);
   __device__ int32_t nth_equal(float logit, int nth);
 
   __device__ float weight(float logit) const {
@@ -97,7 +115,7 @@ class Selector {
     return bucket_of(logit, s_.best, inverse_temperature_);
   }
   __device__ bool takes_part(float logit, int32_t id) const {
-    return !last_.before({logit, id}) && logit > minus_infinity();
+    return !last_.before({logit, id}) & (logit > minus_infinity());
   }
   // Of a block's maximum: whether none of its tokens is in this bucket or one before.
   __device__ auto skip_beyond(int bucket) const {
@@ -125,7 +143,7 @@ class Selector {
   // The cluster's sum of counter `at`, once all blocks have counted.
   __device__ unsigned long long cluster_sum(int at) const {
     unsigned long long sum = 0;
-#pragma unroll
+#pragma unroll 2
     for (int r = 0; r < kSampleCluster; ++r) {
       sum += split_sum(cluster_.map_shared_rank(s_.space, r)->counters[s_.buffer][at]);
     }
@@ -138,33 +156,34 @@ class Selector {
   Candidate last_;
 };
 
+// `exact`: the tail's sum as a double.
 template <Measure kMeasure>
-__device__ inline void Selector::fill_buckets() {
+__device__ inline void Selector::fill_buckets(bool exact) {
   SampleSpace& space = *s_.space;
   const Counter counter = fresh_counter(kTail);
+  // A float's rounding is far below the margin: all of the tail is below 2^-27 of the weight.
+  float quick_tail = 0.0f;
   double tail = 0.0;
   const auto skip = [&](float maximum) { return maximum < last_.logit; };
   for_each_token(s_, skip, [&](float logit, int32_t id) {
-    if (!takes_part(logit, id)) return;
     const int b = bucket(logit);
-    const float measure = kMeasure == Measure::kCount ? 1.0f : weight(logit);
-    if (b == kTail) {
-      tail += static_cast<double>(measure);
-    } else if constexpr (kMeasure == Measure::kCount) {
-      counter.count(b);
+    const bool part = takes_part(logit, id);
+    if constexpr (kMeasure == Measure::kCount) {
+      quick_tail += part & (b == kTail) ? 1.0f : 0.0f;
+      if (part & (b != kTail)) counter.count(b);
     } else {
-      counter.add(b, weight_units(measure, b));
+      const float w = weight(logit);
+      const float of_tail = part & (b == kTail) ? w : 0.0f;
+      quick_tail += of_tail;
+      if (exact) tail += static_cast<double>(of_tail);
+      const uint32_t units = weight_units(w, b);
+      if (part & (b != kTail)) counter.add(b, units);
     }
   });
-  for (int distance = 16; distance > 0; distance /= 2) {
-    tail += __shfl_xor_sync(0xffffffffu, tail, distance);
-  }
-  if (threadIdx.x % 32 == 0) space.warp_tail[threadIdx.x / 32] = tail;
-  __syncthreads();
+  double all = 0.0;
+  block_sum_before(exact ? tail : static_cast<double>(quick_tail), space.warp_sums, all);
   if (threadIdx.x < kSampleCluster) {
-    double sum = 0.0;
-    for (const double part : space.warp_tail) sum += part;
-    cluster_.map_shared_rank(s_.space, threadIdx.x)->tails[s_.rank] = sum;
+    cluster_.map_shared_rank(s_.space, threadIdx.x)->tails[s_.rank] = all;
   }
 }
 
@@ -199,133 +218,169 @@ __device__ inline double Selector::exact_tail() {
   return sum;
 }
 
-// space.buckets.prefix: the running sum of the buckets with the host's rounding.
+// The goal from sums in any order.
 template <Measure kMeasure>
-__device__ inline void Selector::sum_buckets() {
+__device__ inline Selector::Goal Selector::find_goal(int count, float share) {
   SampleSpace& space = *s_.space;
-  if (threadIdx.x < 32) {
-    const double sum = sum_in_order(space.buckets.sums, kTail, space.buckets.prefix);
-    double tail = 0.0;
-    for (const double part : space.tails) tail += part;
-    if constexpr (kMeasure == Measure::kWeight) {
-      // Unlike the other buckets' the tail's sum is rounded, and its bits depend on the order. Both
-      // orders are within kMargin of the exact sum; where that cannot change the total, which is
-      // next to always, the host's order need not be followed.
-      constexpr double kMargin = 0x1.0p-32;  // above 2 * kMaxSampleVocab * 2^-53
-      const double least = __dadd_rn(sum, tail * (1.0 - kMargin));
-      const double most = __dadd_rn(sum, tail * (1.0 + kMargin));
-      if (least != most) tail = exact_tail();
-    }
-    if (threadIdx.x == 0) {
-      space.buckets.sums[kTail] = tail;
-      space.buckets.prefix[kTail] = __dadd_rn(sum, tail);
-      space.chosen = kBuckets;
-      space.last_filled = 0;
-    }
+  double tail = 0.0;
+  for (const double part : space.tails) tail += part;
+  if (threadIdx.x == 0) space.chosen = kBuckets;
+  const double own = space.buckets.sums[threadIdx.x];
+  double total = 0.0;
+  const double before = block_sum_before(own, space.warp_sums, total);
+  // Counts are exact.
+  constexpr bool kCounted = kMeasure == Measure::kCount;
+  const double margin = kCounted ? 0.0 : (total + tail) * kSumMargin;
+  const double target = kCounted ? fmin(static_cast<double>(count), total + tail)
+                                 : static_cast<double>(share) * (total + tail);
+  const auto reaches = [&](double sum_before, double sum) {
+    return sum > 0.0 && sum_before + sum >= target + margin &&
+           (sum_before == 0.0 || sum_before < target - margin);
+  };
+  if (reaches(before, own)) space.chosen = threadIdx.x, space.before = before;
+  // For a share the tail is never chosen: it has less than 2^-27 of the weight, and a share below 1
+  // leaves at least 2^-24 out.
+  if (kCounted && threadIdx.x == 0 && reaches(total, tail)) {
+    space.chosen = kTail;
+    space.before = total;
+    space.buckets.sums[kTail] = tail;
   }
   __syncthreads();
+  const int chosen = space.chosen;
+  const double rest = target - space.before;
+  if constexpr (kCounted) return {chosen, static_cast<unsigned long long>(rest), 0};
+  if (chosen == kBuckets) return {kBuckets, 0, 0};
+  const double scale = power_of_two(23 - bucket_exponent(chosen));
+  return {chosen, static_cast<unsigned long long>(fmax(ceil(rest * scale), 1.0)),
+          static_cast<unsigned long long>(margin * scale) + 2};
+}
+
+// The goal as the host finds it, addition by addition.
+__device__ inline Selector::Goal Selector::find_exact_goal(float share) {
+  SampleSpace& space = *s_.space;
+  if (threadIdx.x == 0) {
+    const double sum = sum_in_order(space.buckets.sums, kTail);
+    double tail = 0.0;
+    for (const double part : space.tails) tail += part;
+    // Unlike the other buckets' the tail's sum is rounded, and its bits depend on the order. Both
+    // orders are within kMargin of the exact sum; where that cannot change the total, the host's
+    // order need not be followed.
+    constexpr double kMargin = 0x1.0p-32;  // above 2 * kMaxSampleVocab * 2^-53
+    if (__dadd_rn(sum, tail * (1.0 - kMargin)) != __dadd_rn(sum, tail * (1.0 + kMargin))) {
+      tail = exact_tail();
+    }
+    const double target = __dmul_rn(static_cast<double>(share), __dadd_rn(sum, tail));
+    double up_to = 0.0;
+    for (int i = 0; i < kTail && up_to < target; ++i) {
+      if (space.buckets.sums[i] <= 0.0) continue;
+      space.chosen = i;
+      space.before = up_to;
+      up_to = __dadd_rn(up_to, space.buckets.sums[i]);
+    }
+    space.before = __dsub_rn(target, space.before);
+  }
+  __syncthreads();
+  const double scale = power_of_two(23 - bucket_exponent(space.chosen));
+  const double all = space.buckets.sums[space.chosen] * scale;
+  // Rounding may keep the running sum below the target.
+  return {space.chosen,
+          static_cast<unsigned long long>(fmin(fmax(ceil(space.before * scale), 1.0), all)), 0};
 }
 
 template <Measure kMeasure>
 __device__ inline Candidate Selector::reach(int count, float share) {
-  SampleSpace& space = *s_.space;
-  fill_buckets<kMeasure>();
-  cluster_.sync();
-  share_buckets<kMeasure>();
-  cluster_.sync();
-  sum_buckets<kMeasure>();
-  const double total = space.buckets.prefix[kTail];
-  const double target = kMeasure == Measure::kCount ? static_cast<double>(count)
-                                                    : __dmul_rn(static_cast<double>(share), total);
-  for (int i = threadIdx.x; i < kBuckets; i += kSampleThreads) {
-    if (space.buckets.sums[i] <= 0.0) continue;
-    atomicMax(&space.last_filled, i);
-    if (space.buckets.prefix[i] >= target) atomicMin(&space.chosen, i);
+  bool exact = false;
+  while (true) {
+    fill_buckets<kMeasure>(exact);
+    cluster_.sync();
+    share_buckets<kMeasure>();
+    cluster_.sync();
+    const Goal goal = exact ? find_exact_goal(share) : find_goal<kMeasure>(count, share);
+    Candidate reached;
+    Reached how = Reached::kUnsure;
+    if (goal.bucket < kBuckets) how = reach_among_few<kMeasure>(goal, reached);
+    if (how == Reached::kTooMany) how = reach_among_many<kMeasure>(goal, reached);
+    if (how == Reached::kYes || exact) return reached;
+    exact = true;
   }
-  __syncthreads();
-  // Rounding may keep the running sum below the target.
-  const int chosen = min(space.chosen, space.last_filled);
-  const double rest = target - (chosen > 0 ? space.buckets.prefix[chosen - 1] : 0.0);
-  // The tail is never chosen for a share: it has less than 2^-27 of the weight, and a share below 1
-  // leaves at least 2^-24 out.
-  const double scale =
-      kMeasure == Measure::kCount ? 1.0 : power_of_two(23 - bucket_exponent(chosen));
-  const auto all = static_cast<unsigned long long>(space.buckets.sums[chosen] * scale);
-  const auto wanted = min(static_cast<unsigned long long>(fmax(ceil(rest * scale), 1.0)), all);
-  // A weight is 2^23 units or more, but below 2^25.
-  const unsigned long long about = kMeasure == Measure::kCount ? all : all >> 24;
-  Candidate reached;
-  if (about <= kFew && reach_among_few<kMeasure>(chosen, wanted, reached)) return reached;
-  return reach_among_many<kMeasure>(chosen, wanted);
 }
 
-// The token at which the bucket's running sum reaches `target`, which is at most the bucket's sum.
-// False, and nothing done, where the bucket has more than kFew tokens.
+// The goal's token, where its bucket has kFew tokens at most.
 template <Measure kMeasure>
-__device__ inline bool Selector::reach_among_few(int bucket, unsigned long long target,
-                                                 Candidate& reached) {
+__device__ inline Selector::Reached Selector::reach_among_few(const Goal& goal,
+                                                              Candidate& reached) {
   constexpr int kThreadsPerToken = 16;
   SampleSpace& space = *s_.space;
-  if (threadIdx.x == 0) space.num_gathered = 0;
+  int* own_gathered = &space.num_gathered[s_.rank];
+  if (threadIdx.x == 0) *own_gathered = 0, space.found.id = -1;
   __syncthreads();  // nor does anybody need space.buckets any longer
-  for_each_token(s_, skip_beyond(bucket), [&](float logit, int32_t id) {
-    if (!takes_part(logit, id) || this->bucket(logit) != bucket) return;
-    const int at = atomicAdd(&space.num_gathered, 1);
+  for_each_token(s_, skip_beyond(goal.bucket), [&](float logit, int32_t id) {
+    if (!takes_part(logit, id) || bucket(logit) != goal.bucket) return;
+    const int at = atomicAdd(own_gathered, 1);
     if (at < kFew) space.gathered[at] = {logit, id};
   });
+  __syncthreads();
+  const int num_own = *own_gathered;
+  if (threadIdx.x < kSampleCluster && static_cast<int>(threadIdx.x) != s_.rank) {
+    cluster_.map_shared_rank(s_.space, threadIdx.x)->num_gathered[s_.rank] = num_own;
+  }
   cluster_.sync();
   int size = 0;
   int first_own = 0;
+  int source = 0;
+  int at = 0;
   for (int r = 0; r < kSampleCluster; ++r) {
-    const SampleSpace* other = cluster_.map_shared_rank(s_.space, r);
-    const int count = other->num_gathered;
-    const int at = static_cast<int>(threadIdx.x) - size;
     if (r == s_.rank) first_own = size;
-    size += count;
-    if (size > kFew) return false;
-    if (at >= 0 && at < count) {
-      const Candidate token = other->gathered[at];
-      space.few.tokens[threadIdx.x] = token;
-      space.few.units[threadIdx.x] = units<kMeasure>(token.logit, bucket);
-    }
+    if (static_cast<int>(threadIdx.x) >= size) source = r, at = threadIdx.x - size;
+    size += space.num_gathered[r];
+  }
+  if (size > kFew) return Reached::kTooMany;
+  if (static_cast<int>(threadIdx.x) < size) {
+    const Candidate token = cluster_.map_shared_rank(s_.space, source)->gathered[at];
+    space.few.tokens[threadIdx.x] = token;
+    space.few.units[threadIdx.x] = units<kMeasure>(token.logit, goal.bucket);
   }
   __syncthreads();
   const int part = threadIdx.x % kThreadsPerToken;
-  for (int first = 0; first < space.num_gathered; first += kSampleThreads / kThreadsPerToken) {
+  for (int first = 0; first < num_own; first += kSampleThreads / kThreadsPerToken) {
     const int own = first + threadIdx.x / kThreadsPerToken;
-    const bool is = own < space.num_gathered;
+    const bool is = own < num_own;
     const Candidate token = is ? space.few.tokens[first_own + own] : Candidate{0.0f, 0};
     unsigned long long sum = 0;
     for (int i = part; i < size; i += kThreadsPerToken) {
-      if (!token.before(space.few.tokens[i])) sum += space.few.units[i];
+      sum += token.before(space.few.tokens[i]) ? 0 : space.few.units[i];
     }
     for (int distance = kThreadsPerToken / 2; distance > 0; distance /= 2) {
       sum += __shfl_xor_sync(0xffffffffu, sum, distance);
     }
-    if (is && part < kSampleCluster && sum >= target &&
-        sum - space.few.units[first_own + own] < target) {
+    if (is && part < kSampleCluster && goal.is(sum - space.few.units[first_own + own], sum)) {
       cluster_.map_shared_rank(s_.space, part)->found = token;
     }
   }
   cluster_.sync();
   reached = space.found;
-  return true;
+  return reached.id >= 0 ? Reached::kYes : Reached::kUnsure;
 }
 
-// The same for any number of tokens: digit by digit, then by id among those with the same logit.
+// The goal's token among any number: digit by digit, then by id among those with the same logit.
 template <Measure kMeasure>
-__device__ inline Candidate Selector::reach_among_many(int bucket, unsigned long long target) {
+__device__ inline Selector::Reached Selector::reach_among_many(const Goal& goal,
+                                                               Candidate& reached) {
   uint32_t digits = 0;  // of the inverted key, which rises in the order of sampling
+  unsigned long long rest = goal.target;
   for (int shift = 24; shift >= 0; shift -= 8) {
-    fill_digits<kMeasure>(bucket, shift, digits);
+    fill_digits<kMeasure>(goal.bucket, shift, digits);
     cluster_.sync();
-    choose_digit(target);
+    if (!choose_digit(rest)) return Reached::kUnsure;
     digits = digits << 8 | static_cast<uint32_t>(s_.space->chosen);
-    target = s_.space->rest;
+    rest = s_.space->rest;
   }
   const float logit = logit_of_key(~digits);
-  const unsigned long long each = units<kMeasure>(logit, bucket);
-  return {logit, nth_equal(logit, static_cast<int>((target + each - 1) / each))};
+  const unsigned long long each = units<kMeasure>(logit, goal.bucket);
+  const unsigned long long nth = (rest + each - 1) / each;
+  reached = {logit, nth_equal(logit, static_cast<int>(nth))};
+  const unsigned long long with = goal.target - rest + nth * each;
+  return goal.is(with - each, with) ? Reached::kYes : Reached::kUnsure;
 }
 
 template <Measure kMeasure>
@@ -345,8 +400,8 @@ __device__ inline void Selector::fill_digits(int bucket, int shift, uint32_t pre
 }
 
 // space.chosen: the digit at which the running sum of the counters reaches `target`; space.rest:
-// what the digits before leave of it.
-__device__ inline void Selector::choose_digit(unsigned long long target) {
+// what the digits before leave of it. False where all of them do not reach it.
+__device__ inline bool Selector::choose_digit(unsigned long long target) {
   SampleSpace& space = *s_.space;
   const int digit = threadIdx.x;
   const int warp = threadIdx.x / 32;
@@ -358,6 +413,7 @@ __device__ inline void Selector::choose_digit(unsigned long long target) {
     if (lane >= distance) sum += other;
   }
   if (lane == 31) space.warp_sum[warp] = sum;
+  if (threadIdx.x == 0) space.chosen = -1;
   __syncthreads();
   for (int w = 0; w < warp; ++w) sum += space.warp_sum[w];
   if (sum >= target && sum - own < target) {
@@ -365,6 +421,7 @@ __device__ inline void Selector::choose_digit(unsigned long long target) {
     space.rest = target - (sum - own);
   }
   __syncthreads();
+  return space.chosen >= 0;
 }
 
 // The id of the nth token, from 1, among those with this logit that take part.

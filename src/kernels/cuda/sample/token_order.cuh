@@ -19,7 +19,7 @@ struct Candidate {
   float logit;
   int32_t id;
   __device__ bool before(const Candidate& other) const {
-    return logit > other.logit || (logit == other.logit && id < other.id);
+    return (logit > other.logit) | ((logit == other.logit) & (id < other.id));  // no branches
   }
 };
 
@@ -58,7 +58,9 @@ __device__ inline float exp_nonpositive(float x) {
   p = __fadd_rn(__fmul_rn(p, r), 1.0f);
   // The low bits of `rounded` are n; 2^n.
   const float power = __int_as_float((__float_as_int(rounded) << 23) + 0x3f800000);
-  return x >= -87.0f ? __fmul_rn(p, power) : 0.0f;
+  // A mask, because the compiler makes a choice a branch, which keeps tokens from overlapping.
+  const int keep = -static_cast<int>(x >= -87.0f);
+  return __int_as_float(__float_as_int(__fmul_rn(p, power)) & keep);
 }
 
 // A token's unnormalised probability beside the best one's.

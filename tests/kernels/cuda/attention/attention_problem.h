@@ -160,7 +160,7 @@ struct AttentionProblem {
 
   // Compares (row, head) pairs of `out`, all or `most` spread over them, with double; the others
   // are held to be finite, rows of no sequence to be untouched.
-  void compare(const std::vector<T>& out, const std::string& name, int64_t most = 1500) const {
+  void compare(const std::vector<T>& out, const std::string& name, int64_t most = 800) const {
     int64_t pairs = 0;
     for (const Sequence& s : shape.sequences) {
       if (s.kv_len > 0) pairs += int64_t{s.num_rows} * shape.heads.num_heads;

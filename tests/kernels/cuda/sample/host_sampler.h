@@ -58,6 +58,20 @@ inline float host_exp(float x) {
   return std::ldexp(p, static_cast<int>(n));
 }
 
+// The engine's random number in [0, 1).
+inline double host_uniform(uint64_t seed, uint64_t stream, uint64_t position) {
+  const auto mix = [](uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+  };
+  constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ull;
+  uint64_t bits = mix(seed + kGolden);
+  bits = mix(bits + stream * kGolden + 1);
+  bits = mix(bits + position * kGolden + 2);
+  return std::ldexp(static_cast<double>(bits >> 11), -53);
+}
+
 class HostSampler {
  public:
   // logits: of the tokens that may be sampled.
@@ -224,16 +238,7 @@ class HostSampler {
   }
 
   double uniform() const {
-    const auto mix = [](uint64_t x) {
-      x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-      x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-      return x ^ (x >> 31);
-    };
-    constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ull;
-    uint64_t bits = mix(sampling_.seed + kGolden);
-    bits = mix(bits + sampling_.stream * kGolden + 1);
-    bits = mix(bits + sampling_.output.size() * kGolden + 2);
-    return std::ldexp(static_cast<double>(bits >> 11), -53);
+    return host_uniform(sampling_.seed, sampling_.stream, sampling_.output.size());
   }
 
   std::vector<HostLogprob> logprobs(int32_t token_id, int64_t num_alternatives) {

@@ -156,6 +156,49 @@ CUDA_TEST(ATailAtTheEdgeOfRoundingIsSummedInTheHostsOrder) {
   SampleBatch(std::move(rows), static_cast<int>(kSize)).check("tail at the edge");
 }
 
+// Seeds whose random number falls nearer to the edge between two tokens than sums in any order can
+// tell: the host's own rounding decides.
+CUDA_TEST(ADrawAtTheEdgeOfATokenIsTheHosts) {
+  constexpr size_t kSize = 300000;
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0.0f, 0.5f);
+  std::vector<float> logits(kSize);
+  for (float& logit : logits) logit = normal(random);
+  const float best = *std::max_element(logits.begin(), logits.end());
+  std::vector<double> edges;
+  double sum = 0.0;
+  for (const float logit : logits) {
+    sum += static_cast<double>(testing::host_exp(logit - best));
+    edges.push_back(sum);
+  }
+  std::vector<TestRow> rows;
+  for (uint64_t seed = 0; seed < 20000000 && rows.size() < 3; ++seed) {
+    const double rest = testing::host_uniform(seed, 0, 0) * sum;
+    const auto after = std::lower_bound(edges.begin(), edges.end(), rest);
+    const double above = *after - rest;
+    const double below = after == edges.begin() ? above : rest - *(after - 1);
+    if (std::min(above, below) > 1.5e-12 * sum) continue;
+    rows.push_back({logits, {.temperature = 1.0f, .seed = seed}});
+  }
+  expect(!rows.empty(), "no seed falls on an edge");
+  if (!rows.empty()) SampleBatch(std::move(rows), kSize).check("draw at the edge");
+}
+
+// Equal weights and shares that are whole numbers of them: every target is at an edge.
+CUDA_TEST(AShareAtTheEdgeOfATokenIsTheHosts) {
+  std::vector<TestRow> rows;
+  for (uint32_t i = 0; i < 60; ++i) {
+    const float share[] = {0.5f, 0.25f, 0.125f, 0.75f};
+    TestRow row{std::vector<float>(8192, -INFINITY), {.temperature = 0.9f, .top_p = share[i % 4]}};
+    const size_t step = i % 3 == 0 ? 1 : i % 3 == 1 ? 8 : 64;  // 8192, 1024 or 128 tokens
+    for (size_t at = i % step; at < 8192; at += step) row.logits[at] = 1.5f;
+    if (i % 5 == 0) row.logits[77] = 3.0f;
+    row.sampling.seed = i;
+    rows.push_back(std::move(row));
+  }
+  SampleBatch(std::move(rows), 8192).check("share at the edge");
+}
+
 CUDA_TEST(ARowIsTheSameBitsAloneAndInABatch) {
   const std::vector<TestRow> rows = random_rows(18, 10000, 10000, 77);
   SampleBatch all(rows, 10000);

@@ -1,0 +1,96 @@
+// Numerics of the GPU against Hugging Face and against the CPU: logits of the six tiny models and
+// of the demo model, at many lengths.
+// Mirrors: src/gpu/gpu_model.cc, src/gpu/gpu_weights.cc
+#include <gtest/gtest.h>
+
+#include "support/gpu.h"
+
+namespace glmoe {
+namespace {
+
+using namespace testing;
+
+class GoldensOnTheGpu : public GpuTest {
+ protected:
+  static LLM load(const std::string& name, const std::string& backend, const std::string& dtype,
+                  int64_t chunk = 2048) {
+    LlmOptions options;
+    options.model = golden_folder(name);
+    options.backend = backend;
+    options.dtype = dtype;
+    options.max_batch_size = 3;
+    options.max_num_tokens = chunk;
+    return LLM(options);
+  }
+  static double error(const std::string& name, const std::string& backend, const std::string& dtype,
+                      int64_t chunk = 2048) {
+    const Golden golden = read_golden(name);
+    LLM llm = load(name, backend, dtype, chunk);
+    return relative_error(flatten(llm.logits(golden.input_ids)), golden.logits);
+  }
+};
+
+TEST_F(GoldensOnTheGpu, Bfloat16IsAsCloseToHuggingFaceAsTheCpuIs) {
+  double sum_gpu = 0.0, sum_cpu = 0.0;
+  for (const std::string& name : golden_names()) {
+    const double gpu = error(name, "cuda", "bfloat16");
+    const double cpu = error(name, "cpu", "bfloat16");
+    std::printf("%s: relative error %.5f on the GPU, %.5f on the CPU\n", name.c_str(), gpu, cpu);
+    EXPECT_LE(gpu, 2e-2) << name;
+    EXPECT_GT(gpu, 1e-5) << name << ": nothing was rounded";
+    sum_gpu += gpu;
+    sum_cpu += cpu;
+  }
+  EXPECT_LE(sum_gpu, 1.2 * sum_cpu);
+}
+
+// float16 rounds eight times as finely.
+TEST_F(GoldensOnTheGpu, Float16IsEightTimesAsClose) {
+  for (const std::string& name : golden_names()) {
+    const double gpu = error(name, "cuda", "float16");
+    std::printf("%s: relative error %.6f in float16\n", name.c_str(), gpu);
+    EXPECT_LE(gpu, 2e-2 / 8) << name;
+  }
+}
+
+TEST_F(GoldensOnTheGpu, EveryPrefillChunkGivesLogitsAsClose) {
+  for (const std::string& name : golden_names()) {
+    for (const int64_t chunk : {3, 7, 16, 32}) {
+      EXPECT_LE(error(name, "cuda", "bfloat16", chunk), 2e-2) << name << " in chunks of " << chunk;
+    }
+  }
+}
+
+// Lengths around a tile, a block of the cache and a chunk, up to the longest that the model holds.
+TEST_F(GoldensOnTheGpu, EveryLengthAgreesWithTheCpu) {
+  LLM gpu(demo_options("cuda"));
+  LLM cpu(demo_options("cpu"));
+  const std::vector<DemoCase> cases = demo_cases();
+  std::vector<int32_t> text;
+  while (text.size() < 4096) {
+    for (const DemoCase& demo : cases) {
+      text.insert(text.end(), demo.prompt_ids.begin(), demo.prompt_ids.end());
+      text.insert(text.end(), demo.greedy_ids.begin(), demo.greedy_ids.end());
+    }
+  }
+  for (const int64_t length : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 4095}) {
+    const std::vector<int32_t> prefix(text.begin(), text.begin() + length);
+    const double error = relative_error(gpu.logits({prefix})[0], cpu.logits({prefix})[0]);
+    if (length > 4000) std::printf("%ld tokens: GPU and CPU differ by %.5f\n", long{length}, error);
+    EXPECT_LE(error, 2e-2) << length << " tokens";
+  }
+}
+
+TEST_F(GoldensOnTheGpu, DemoLogitsEqualHuggingFace) {
+  const SafetensorsFile file(std::string(GLMOE_TEST_DATA) + "/demo_logits.safetensors");
+  const std::vector<DemoCase> cases = demo_cases();
+  LLM llm(demo_options("cuda"));
+  for (const auto& [name, tensor] : file.tensors()) {
+    const auto index = static_cast<size_t>(std::stoi(name.substr(4)));
+    EXPECT_LE(relative_error(llm.logits({cases[index].prompt_ids})[0], floats(tensor)), 2e-2)
+        << name;
+  }
+}
+
+}  // namespace
+}  // namespace glmoe
