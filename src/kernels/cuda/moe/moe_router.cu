@@ -109,6 +109,45 @@ __device__ void load_pairs(const MoeRouterParams& p, int64_t row, int column,
   }
 }
 
+// 16 bytes into shared memory, zeros where `inside` is false.
+__device__ void copy_async(void* to, const void* from, bool inside) {
+  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
+               "r"(inside ? 16 : 0));
+}
+
+// Columns from `column` on of rows first_row .. + num_rows - 1 (those inside the matrix), one
+// segment of them, by `num_threads` threads of which this is number `thread`.
+template <class V>
+__device__ void load_rows(const V* matrix, int64_t matrix_rows, int hidden_size, int64_t first_row,
+                          int num_rows, int column, int thread, int num_threads, V* to) {
+  constexpr int kCopied = 16 / sizeof(V);
+  constexpr int kCopiesPerRow = kSegment / kCopied;
+  const int step = num_threads / kCopiesPerRow;
+  const int first = thread / kCopiesPerRow;
+  const int at = thread % kCopiesPerRow * kCopied;
+  const int rows_inside = column + at < hidden_size
+                              ? static_cast<int>(min(matrix_rows - first_row, int64_t{num_rows}))
+                              : 0;
+  const V* from = matrix + (first_row + first) * hidden_size + column + at;
+  to += first * kTilePitch + at;
+  for (int row = first; row < num_rows; row += step) {
+    copy_async(to, row < rows_inside ? from : matrix, row < rows_inside);
+    from += static_cast<int64_t>(step) * hidden_size;
+    to += step * kTilePitch;
+  }
+}
+
+// A lane's activations of a part of 16 rows, of which `part` is the first.
+template <class X>
+__device__ void load_part(const X* part, int column, int lane, ActivationPairs& pairs) {
+  const X* own = part + lane % kPartRows * kTilePitch + column + lane / kPartRows * 8;
+  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(own));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(pairs[0]), "=r"(pairs[1]), "=r"(pairs[2]), "=r"(pairs[3])
+               : "r"(address));
+}
+
 // A block's sums of its warps' segments. A lane writes what the instruction leaves it.
 template <int kRows, int kExperts>
 struct SegmentSums {
@@ -162,28 +201,37 @@ __device__ void make_partials(const MoeRouterParams& p, float* partials) {
 #pragma unroll
     for (int s = 0; s < kStepsPerSegment; ++s) b[n][s] = split_weight(low[n][s], high[n][s]);
   }
-  constexpr int kAtOnce = kParts == 1 ? 1 : 2;  // parts whose loads are under way together
-#pragma unroll 1
-  for (int first = 0; first < kParts; first += kAtOnce) {
-    ActivationPairs x[kAtOnce][kStepsPerSegment];
+  // Many rows go through shared memory, the warp's own: a lane's share of a row is short, and
+  // loading it straight would take a quarter of a cache line at a time.
+  extern __shared__ int shared[];
+  X* rows = reinterpret_cast<X*>(shared) + warp * kParts * kPartRows * kTilePitch;
+  if constexpr (kParts > 1) {
+    load_rows(static_cast<const X*>(p.x), p.num_rows, p.hidden_size, first_row, kParts * kPartRows,
+              column - 2 * (lane % 4), lane, kWarp, rows);
+    asm volatile("cp.async.commit_group;\n\tcp.async.wait_group 0;" ::: "memory");
+    __syncwarp();
+  }
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int64_t row = first_row + (first + i) * kPartRows + lane / 4;
-      load_pairs<X>(p, row, column, x[i]);
-    }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      float c[kExpertParts][4] = {};
+  for (int part = 0; part < kParts; ++part) {
+    ActivationPairs x[kStepsPerSegment];
+    if constexpr (kParts == 1) {
+      load_pairs<X>(p, first_row + lane / 4, column, x);
+    } else {
 #pragma unroll
       for (int s = 0; s < kStepsPerSegment; ++s) {
-        uint32_t a[kActivationTerms<X>][4];
-        split_activations<X>(x[i][s], a);
-#pragma unroll
-        for (int n = 0; n < kExpertParts; ++n) multiply_step<X>(c[n], a, b[n][s]);
+        load_part(rows + part * kPartRows * kTilePitch, s * kStep, lane, x[s]);
       }
-#pragma unroll
-      for (int n = 0; n < kExpertParts; ++n) sums.write(warp, first + i, n, c[n]);
     }
+    float c[kExpertParts][4] = {};
+#pragma unroll
+    for (int s = 0; s < kStepsPerSegment; ++s) {
+      uint32_t a[kActivationTerms<X>][4];
+      split_activations<X>(x[s], a);
+#pragma unroll
+      for (int n = 0; n < kExpertParts; ++n) multiply_step<X>(c[n], a, b[n][s]);
+    }
+#pragma unroll
+    for (int n = 0; n < kExpertParts; ++n) sums.write(warp, part, n, c[n]);
   }
   __syncthreads();
   sums.store(p, first_row, partials);
@@ -224,35 +272,6 @@ __global__ void __launch_bounds__(kFewThreads, 2)
   make_partials<X, kSomeParts, kSomeExpertParts>(p, partials);
 }
 
-// 16 bytes into shared memory, zeros where `inside` is false.
-__device__ void copy_async(void* to, const void* from, bool inside) {
-  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
-               "r"(inside ? 16 : 0));
-}
-
-// Columns from `column` on of rows first_row .. + num_rows - 1 (those inside the matrix), one
-// segment of them.
-template <class V>
-__device__ void load_rows(const V* matrix, int64_t matrix_rows, int hidden_size, int64_t first_row,
-                          int num_rows, int column, V* to) {
-  constexpr int kCopied = 16 / sizeof(V);
-  constexpr int kCopiesPerRow = kSegment / kCopied;
-  const int step = blockDim.x / kCopiesPerRow;
-  const int first = threadIdx.x / kCopiesPerRow;
-  const int at = threadIdx.x % kCopiesPerRow * kCopied;
-  const int rows_inside = column + at < hidden_size
-                              ? static_cast<int>(min(matrix_rows - first_row, int64_t{num_rows}))
-                              : 0;
-  const V* from = matrix + (first_row + first) * hidden_size + column + at;
-  to += first * kTilePitch + at;
-  for (int row = first; row < num_rows; row += step) {
-    copy_async(to, row < rows_inside ? from : matrix, row < rows_inside);
-    from += static_cast<int64_t>(step) * hidden_size;
-    to += step * kTilePitch;
-  }
-}
-
 // Fragments of a warp's 64 tokens by 16 experts.
 constexpr int kRowParts = kTileTokens / kPartRows;
 constexpr int kExpertParts = kWarpExperts / kPartExperts;
@@ -267,16 +286,6 @@ __device__ void add_to(Sums& total, const Sums& sums) {
       for (int i = 0; i < 4; ++i) total[r][n][i] += sums[r][n][i];
     }
   }
-}
-
-// A lane's activations of a part of 16 rows, of which `part` is the first.
-template <class X>
-__device__ void load_part(const X* part, int column, int lane, ActivationPairs& pairs) {
-  const X* own = part + lane % kPartRows * kTilePitch + column + lane / kPartRows * 8;
-  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(own));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(pairs[0]), "=r"(pairs[1]), "=r"(pairs[2]), "=r"(pairs[3])
-               : "r"(address));
 }
 
 // total += the segment's products, summed from zero.
@@ -341,9 +350,9 @@ __global__ void __launch_bounds__(kMaxTileThreads, 1)
     if (segment < num_segments) {
       const int column = (first_segment + segment) * kSegment;
       load_rows(static_cast<const X*>(p.x), p.num_rows, p.hidden_size, first_row, kTileTokens,
-                column, x_stages + stage * kTileTokens * kTilePitch);
+                column, threadIdx.x, blockDim.x, x_stages + stage * kTileTokens * kTilePitch);
       load_rows(p.weight, p.num_experts, p.hidden_size, first_expert, experts_per_block, column,
-                weight_stages + stage * experts_per_block * kTilePitch);
+                threadIdx.x, blockDim.x, weight_stages + stage * experts_per_block * kTilePitch);
     }
     asm volatile("cp.async.commit_group;");
   };
@@ -471,11 +480,13 @@ void launch_few(const MoeRouterParams& p, const Plan& plan, float* partials, cud
 
 template <class X>
 void launch_some(const MoeRouterParams& p, const Plan& plan, float* partials, cudaStream_t stream) {
+  constexpr size_t kBytes = sizeof(X) * kSegmentsPerGroup * kSomeParts * kPartRows * kTilePitch;
+  allow_shared(reinterpret_cast<const void*>(some_kernel<X>), kBytes);
   launch_kernel(
       some_kernel<X>,
-      dim3(blocks_for(p.num_experts, kPartExperts), static_cast<unsigned>(plan.num_groups),
-           blocks_for(p.num_rows, kSomeParts * kPartRows)),
-      dim3(kFewThreads), 0, stream, p, partials);
+      dim3(blocks_for(p.num_experts, kSomeExpertParts * kPartExperts),
+           static_cast<unsigned>(plan.num_groups), blocks_for(p.num_rows, kSomeParts * kPartRows)),
+      dim3(kFewThreads), kBytes, stream, p, partials);
 }
 
 template <class X>
