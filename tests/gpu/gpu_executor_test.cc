@@ -30,6 +30,8 @@ Glm4MoeConfig tiny_config() {
   config.moe.moe_intermediate_size = 128;
   config.num_nextn_predict_layers = 0;
   config.max_position_embeddings = 512;
+  config.eos_token_ids = {1};
+  config.pad_token_id = -1;
   return config;
 }
 
