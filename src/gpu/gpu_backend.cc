@@ -2,7 +2,6 @@
 
 #include "base/env.h"
 #include "base/error.h"
-#include "device/gpu_info.h"
 #include "gpu/gpu_checks.h"
 #include "gpu/gpu_executor.h"
 #include "gpu/gpu_weights.h"
@@ -46,23 +45,12 @@ struct GpuBackend::Impl {
   std::shared_ptr<const GpuWeights> weights;
 };
 
-std::string GpuBackend::why_not() {
-  const GpuQuery query = query_gpus();
-  if (query.gpus.empty()) return query.reason;
-  const GpuInfo& gpu = query.gpus[0];
-  if (gpu.compute_major == 9 && gpu.compute_minor == 0) return "";
-  return fmt::format(
-      "GPU 0, {}, has compute capability {}.{}: the kernels are built for 9.0 (Hopper: H100, H200)",
-      gpu.name, gpu.compute_major, gpu.compute_minor);
-}
-
 GpuBackend::GpuBackend(const Glm4MoeConfig& config, const Glm4MoeWeights* weights, DType dtype,
                        ThreadTeam& team)
     : impl_(std::make_shared<Impl>()) {
+  impl_->gpu = use_gpu();
   const cuda::ElementType type = check_gpu_runs(config, dtype);
   impl_->config = config;
-  impl_->gpu = query_gpus().gpus[0];
-  GLMOE_CUDA(cudaSetDevice(impl_->gpu.index));
   check_weights_fit(config, dtype, impl_->gpu);
   impl_->weights = weights != nullptr
                        ? std::make_shared<const GpuWeights>(config, *weights, type, team)
@@ -79,7 +67,7 @@ int64_t GpuBackend::weights_bytes() const {
 }
 
 int64_t GpuBackend::workspace_bytes(const GpuExecutorOptions& options) const {
-  return GpuExecutor::workspace_bytes(impl_->config, options);
+  return GpuExecutor::workspace_bytes(impl_->config, options, impl_->gpu.sm_count);
 }
 
 std::unique_ptr<Executor> GpuBackend::make_executor(const GpuExecutorOptions& options,

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <memory>
 
-#include "device/gpu_info.h"
 #include "gpu/bench_timer.h"
 #include "gpu/gpu_checks.h"
-#include "gpu/gpu_model.h"
+#include "gpu/gpu_choices.h"
+#include "gpu/gpu_product.h"
 #include "kernels/cuda/bandwidth/read_all.h"
 #include "kernels/cuda/fill/fill.h"
-#include "kernels/cuda/gemm/stream_gemm.h"
-#include "kernels/cuda/moe/silu_mul.h"
 
 namespace glmoe {
 namespace {
@@ -62,7 +60,7 @@ struct Product {
 };
 
 struct GemmBuffers {
-  DeviceBuffer x, out, inner, workspace;
+  DeviceBuffer x, out, scratch, workspace;
 };
 
 class GemmBench {
@@ -75,55 +73,25 @@ class GemmBench {
 
   double stream_us(const Product& product, int64_t num_rows) const {
     return timer_.call_us(kCalls, [&](int i) {
-      const GpuMatrix& w = matrix(product, i);
-      cuda::StreamGemmParams p;
-      p.x = buffers_.x.data();
-      p.w = w.data;
-      p.out = buffers_.out.data();
-      p.type = type_;
-      p.epilogue = product.epilogue;
-      p.num_rows = static_cast<int>(num_rows);
-      p.out_size = static_cast<int>(w.rows);
-      p.in_size = static_cast<int>(w.cols);
-      p.x_stride = w.cols;
-      p.out_stride = product.epilogue == cuda::StreamEpilogue::kSwiglu ? w.rows / 2 : w.rows;
-      cuda::launch_stream_gemm(p, num_sms_, timer_.stream());
+      launch_streamed_product(call(product, num_rows, i), type_, num_sms_, timer_.stream());
     });
   }
 
   double library_us(const Product& product, int64_t num_rows) {
     return timer_.call_us(kCalls, [&](int i) {
-      const GpuMatrix& w = matrix(product, i);
-      cuda::DenseGemmParams p;
-      p.x = buffers_.x.data();
-      p.w = w.data;
-      p.out = buffers_.out.data();
-      p.type = type_;
-      p.accumulate = product.epilogue == cuda::StreamEpilogue::kAddF32;
-      p.wide = p.accumulate || product.epilogue == cuda::StreamEpilogue::kStoreF32;
-      p.num_rows = num_rows;
-      p.out_size = w.rows;
-      p.in_size = w.cols;
-      p.x_stride = w.cols;
-      p.out_stride = w.rows;
-      dense_gemm_.run(p, timer_.stream());
-      if (product.epilogue != cuda::StreamEpilogue::kSwiglu) return;
-      cuda::SiluMulParams silu;
-      silu.gate_up = buffers_.out.data();
-      silu.out = buffers_.inner.data();
-      silu.in_type = type_;
-      silu.out_type = type_;
-      silu.num_rows = static_cast<int>(num_rows);
-      silu.width = static_cast<int>(w.rows / 2);
-      silu.interleave = cuda::kGateUpBy8;
-      cuda::launch_silu_mul(silu, timer_.stream());
+      launch_library_product(call(product, num_rows, i), type_, dense_gemm_,
+                             buffers_.scratch.data(), timer_.stream());
     });
   }
 
  private:
   static constexpr int kCalls = 6;
-  static const GpuMatrix& matrix(const Product& product, int call) {
-    return product.matrices[static_cast<size_t>(call) % product.matrices.size()];
+  GpuProduct call(const Product& product, int64_t num_rows, int index) const {
+    return {.x = buffers_.x.data(),
+            .w = product.matrices[static_cast<size_t>(index) % product.matrices.size()],
+            .out = buffers_.out.data(),
+            .num_rows = static_cast<int>(num_rows),
+            .epilogue = product.epilogue};
   }
 
   cuda::ElementType type_;
@@ -152,17 +120,17 @@ std::vector<Product> products_of(const GpuWeights& weights) {
 
 GemmBuffers make_buffers(const std::vector<Product>& products, int64_t num_rows,
                          cuda::ElementType type) {
-  int64_t in = 0, out = 0, inner = 0;
+  int64_t in = 0, out = 0, scratch = 0;
   for (const Product& product : products) {
     const GpuMatrix& w = product.matrices[0];
     const int64_t rows = std::min(num_rows, product.max_rows);
     in = std::max(in, rows * w.cols);
     out = std::max(out, rows * w.rows);
-    if (product.epilogue == cuda::StreamEpilogue::kSwiglu) inner = rows * w.rows / 2;
+    if (product.epilogue == cuda::StreamEpilogue::kSwiglu) scratch = rows * w.rows;
   }
   GemmBuffers buffers{DeviceBuffer(static_cast<size_t>(in) * 2, "the rows"),
                       DeviceBuffer(static_cast<size_t>(out) * 4, "the products"),
-                      DeviceBuffer(static_cast<size_t>(inner) * 2, "the inner rows"),
+                      DeviceBuffer(static_cast<size_t>(scratch) * 2, "gate and up rows"),
                       DeviceBuffer(kGemmWorkspaceBytes, "the library's workspace")};
   const CudaStream stream;
   cuda::launch_fill_random(buffers.x.data(), type, in, 1.7f, 7, stream.get());
@@ -174,9 +142,7 @@ GemmBuffers make_buffers(const std::vector<Product>& products, int64_t num_rows,
 }  // namespace
 
 GpuRates measure_gpu_rates() {
-  require_gpu();
-  const GpuInfo gpu = query_gpus().gpus[0];
-  GLMOE_CUDA(cudaSetDevice(gpu.index));
+  const GpuInfo gpu = use_gpu();
   const BenchTimer timer;
   GpuRates rates;
   rates.device = gpu.name;
@@ -187,9 +153,8 @@ GpuRates measure_gpu_rates() {
 
 std::vector<GpuGemmRow> bench_gpu_gemm(const Glm4MoeConfig& config, DType dtype,
                                        const std::vector<int64_t>& num_rows) {
+  const GpuInfo gpu = use_gpu();
   const cuda::ElementType type = check_gpu_runs(config, dtype);
-  const GpuInfo gpu = query_gpus().gpus[0];
-  GLMOE_CUDA(cudaSetDevice(gpu.index));
   // Dense layers alone, as many as take turns without the card's cache helping.
   Glm4MoeConfig dense = config;
   dense.num_hidden_layers = dense.first_k_dense_replace = 3;

@@ -3,11 +3,11 @@
 #include <numeric>
 #include <random>
 
-#include "device/gpu_info.h"
 #include "gpu/bench_timer.h"
 #include "gpu/gpu_bench.h"
 #include "gpu/gpu_checks.h"
-#include "gpu/gpu_model.h"
+#include "gpu/gpu_choices.h"
+#include "gpu/gpu_workspace.h"
 #include "kernels/cuda/attention/attention_decode.h"
 #include "kernels/cuda/attention/attention_prefill.h"
 #include "kernels/cuda/fill/fill.h"
@@ -49,9 +49,7 @@ double attention_us(const BenchTimer& timer, const Glm4MoeConfig& config, cuda::
       std::clamp<int64_t>(kColdBytes / (n * blocks * block_bytes), 1, kMaxCaches);
   const int64_t num_blocks = caches * n * blocks;
   const int64_t rows = n * shape.num_rows;
-  const cuda::AttentionHeads heads{static_cast<int>(config.num_attention_heads),
-                                   static_cast<int>(config.num_key_value_heads),
-                                   static_cast<int>(config.head_dim)};
+  const cuda::AttentionHeads heads = attention_heads(config);
   const DeviceBuffer kv(static_cast<size_t>(num_blocks * block_bytes), "the KV cache");
   const DeviceBuffer qkv(static_cast<size_t>(rows * heads.qkv_width() * 2), "the queries");
   const DeviceBuffer out(static_cast<size_t>(rows * config.q_size() * 2), "the attended rows");
@@ -115,6 +113,7 @@ double attention_us(const BenchTimer& timer, const Glm4MoeConfig& config, cuda::
 std::vector<GpuSpeed> bench_gpu_attention(const Glm4MoeConfig& config, DType dtype,
                                           int64_t tokens_per_block,
                                           const std::vector<GpuAttentionShape>& shapes) {
+  const GpuInfo gpu = use_gpu();
   const cuda::ElementType type = check_gpu_runs(config, dtype);
   if (!has_fast_heads(config, tokens_per_block)) {
     fail(ErrorCode::kUnsupported,
@@ -123,8 +122,6 @@ std::vector<GpuSpeed> bench_gpu_attention(const Glm4MoeConfig& config, DType dty
          "{}. This model runs on the plain kernels, which are not for speed",
          config.head_dim, config.rotary_dim(), tokens_per_block);
   }
-  const GpuInfo gpu = query_gpus().gpus[0];
-  GLMOE_CUDA(cudaSetDevice(gpu.index));
   const BenchTimer timer;
   std::vector<GpuSpeed> speeds;
   for (const GpuAttentionShape& shape : shapes) {

@@ -2,11 +2,10 @@
 #include <algorithm>
 #include <memory>
 
-#include "device/gpu_info.h"
 #include "gpu/bench_timer.h"
 #include "gpu/gpu_bench.h"
 #include "gpu/gpu_checks.h"
-#include "gpu/gpu_model.h"
+#include "gpu/gpu_router.h"
 #include "kernels/cuda/fill/fill.h"
 
 namespace glmoe {
@@ -36,7 +35,6 @@ class MoeBench {
         type_(type),
         num_sms_(num_sms),
         weights_(config, type, /*seed=*/1),
-        router_(moe_router_shape(config, type)),
         slots_per_row_(config.moe.top_k + config.moe.num_shared_experts),
         x_(bytes_of(kSets * max_rows * config.hidden_size, 2), "the tokens"),
         residual_(bytes_of(max_rows * config.hidden_size, 4), "the residual stream"),
@@ -48,7 +46,8 @@ class MoeBench {
                "inner rows"),
         outer_(bytes_of(max_rows * slots_per_row_ * config.hidden_size, 4), "outer rows"),
         counts_(bytes_of(config.moe.num_experts, 8), "expert counts"),
-        workspace_(cuda::moe_router_workspace_bytes(max_rows, router_), "the router's workspace") {
+        workspace_(cuda::moe_router_workspace_bytes(max_rows, moe_router_shape(config, type)),
+                   "the router's workspace") {
     cuda::launch_fill_random(x_.data(), type, kSets * max_rows * config.hidden_size, 1.7f, 7,
                              timer_.stream());
     GLMOE_CUDA(cudaMemsetAsync(residual_.data(), 0, residual_.size(), timer_.stream()));
@@ -88,16 +87,9 @@ class MoeBench {
     routing.slots_per_row = static_cast<int>(slots_per_row_);
     const GpuMoe& moe = *weights_.layers()[0].moe;
     const std::byte* x = x_.data() + bytes_of(set * num_rows * config_.hidden_size, 2);
-    cuda::MoeRouterParams p = router_;
+    cuda::MoeRouterParams p = moe_router_params(config_, type_, moe, routing);
     p.x = x;
-    p.weight = moe.router;
-    p.selection_bias = moe.selection_bias;
-    p.expert_ids = routing.expert_ids;
-    p.weights = routing.weights;
     p.expert_counts = reinterpret_cast<unsigned long long*>(counts_.data());
-    p.expert_offsets = routing.expert_offsets;
-    p.sorted_slot = routing.sorted_slot;
-    p.position_of = routing.position_of;
     p.workspace = workspace_.data();
     p.workspace_bytes = workspace_.size();
     p.num_rows = num_rows;
@@ -124,7 +116,6 @@ class MoeBench {
   cuda::ElementType type_;
   int num_sms_;
   GpuWeights weights_;
-  cuda::MoeRouterParams router_;
   int64_t slots_per_row_;
   BenchTimer timer_;
   DeviceBuffer x_, residual_, slots_, gathered_, inner_, outer_, counts_, workspace_;
@@ -135,13 +126,12 @@ class MoeBench {
 std::vector<GpuMoeRow> bench_gpu_moe(const Glm4MoeConfig& config, DType dtype,
                                      const std::vector<MoeBackendKind>& backends,
                                      const std::vector<int64_t>& num_tokens) {
+  const GpuInfo gpu = use_gpu();
   const cuda::ElementType type = check_gpu_runs(config, dtype);
   const Glm4MoeConfig layer = one_moe_layer(config);
   for (const MoeBackendKind kind : backends) {  // a refusal before weights are made
     (void)make_gpu_moe_backend(kind, layer, type, 1);
   }
-  const GpuInfo gpu = query_gpus().gpus[0];
-  GLMOE_CUDA(cudaSetDevice(gpu.index));
   MoeBench bench(layer, type, gpu.sm_count, std::ranges::max(num_tokens));
   std::vector<GpuMoeRow> rows;
   for (const MoeBackendKind kind : backends) {

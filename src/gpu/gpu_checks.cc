@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "gpu/gpu_backend.h"
+#include "kernels/cuda/common/cuda_check.h"
 
 namespace glmoe {
 namespace {
@@ -32,15 +33,28 @@ void check_shapes(const Glm4MoeConfig& config) {
        fmt::join(reasons, "; "));
 }
 
+std::string why_not(const GpuQuery& query) {
+  if (query.gpus.empty()) return query.reason;
+  const GpuInfo& gpu = query.gpus[0];
+  if (gpu.compute_major == 9 && gpu.compute_minor == 0) return "";
+  return fmt::format(
+      "GPU 0, {}, has compute capability {}.{}: the kernels are built for 9.0 (Hopper: H100, H200)",
+      gpu.name, gpu.compute_major, gpu.compute_minor);
+}
+
 }  // namespace
 
-void require_gpu() {
-  const std::string reason = GpuBackend::why_not();
+std::string GpuBackend::why_not() { return glmoe::why_not(query_gpus()); }
+
+GpuInfo use_gpu() {
+  const GpuQuery query = query_gpus();
+  const std::string reason = why_not(query);
   if (!reason.empty()) fail(ErrorCode::kUnavailable, "backend cuda: {}", reason);
+  GLMOE_CUDA(cudaSetDevice(query.gpus[0].index));
+  return query.gpus[0];
 }
 
 cuda::ElementType check_gpu_runs(const Glm4MoeConfig& config, DType dtype) {
-  require_gpu();
   if (dtype != DType::kBF16 && dtype != DType::kF16) {
     fail(ErrorCode::kUnsupported,
          "backend cuda computes in bfloat16 or float16, not in {}: give --dtype bfloat16, or "

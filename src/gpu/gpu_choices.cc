@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
-
 namespace glmoe {
 
 bool has_fast_heads(const Glm4MoeConfig& config, int64_t tokens_per_block) {
@@ -12,32 +10,11 @@ bool has_fast_heads(const Glm4MoeConfig& config, int64_t tokens_per_block) {
 }
 
 BackendVerdict can_implement_on_gpu(MoeBackendKind kind, const Glm4MoeConfig& config) {
-  BackendVerdict verdict;
-  if (kind == MoeBackendKind::kTrtllm) {
-    const QuantMode mode = config.quantization.quant_mode();
-    if (!mode.has_fp8_block_scales() && !mode.has_nvfp4()) {
-      verdict.reasons.push_back(
-          fmt::format("it takes FP8 block scales or NVFP4 weights only, and these are {}",
-                      config.quantization.quant_algo == QuantAlgo::kNone
-                          ? config.dtype
-                          : std::string(quant_algo_name(config.quantization.quant_algo))));
-    } else {
-      verdict.reasons.push_back("quantised weights do not run on the GPU yet");
-    }
-  }
-  if (kind == MoeBackendKind::kWideep) {
-    verdict.reasons.push_back("wide expert parallelism needs several ranks, and there is one");
+  BackendVerdict verdict = can_implement_on_one_rank(kind, config);
+  if (kind == MoeBackendKind::kTrtllm && verdict.ok()) {
+    verdict.reasons.push_back("quantised weights do not run on the GPU yet");
   }
   return verdict;
-}
-
-void require_moe_backend_on_gpu(MoeBackendKind kind, const Glm4MoeConfig& config) {
-  const BackendVerdict verdict = can_implement_on_gpu(kind, config);
-  if (!verdict.ok()) {
-    fail(ErrorCode::kUnsupported,
-         "moe_backend {} cannot be used: {}. Use CUTLASS (the default) or VANILLA",
-         moe_backend_name(kind), verdict.to_string());
-  }
 }
 
 std::vector<KernelChoice> explain_on_gpu(const Glm4MoeConfig& config, MoeBackendKind moe_backend,
@@ -67,7 +44,7 @@ std::vector<KernelChoice> explain_on_gpu(const Glm4MoeConfig& config, MoeBackend
     choices.push_back({"dense layers", "MLP", products, products_why});
   }
   if (moe_layers > 0) {
-    require_moe_backend_on_gpu(moe_backend, config);
+    can_implement_on_gpu(moe_backend, config).require(moe_backend);
     const bool vanilla = moe_backend == MoeBackendKind::kVanilla;
     const int64_t experts = config.moe.num_experts + config.moe.num_shared_experts;
     const int64_t slots = config.moe.top_k + config.moe.num_shared_experts;

@@ -25,10 +25,8 @@ bool has_fast_heads(const Glm4MoeConfig& config, int64_t tokens_per_block);
 
 // Whether `kind` runs a model like `config` on one GPU.
 BackendVerdict can_implement_on_gpu(MoeBackendKind kind, const Glm4MoeConfig& config);
-// Throws kUnsupported with every reason where it does not.
-void require_moe_backend_on_gpu(MoeBackendKind kind, const Glm4MoeConfig& config);
 
-// What the GPU runs. Throws as require_moe_backend_on_gpu.
+// What the GPU runs. Throws kUnsupported where it does not run `moe_backend`.
 std::vector<KernelChoice> explain_on_gpu(const Glm4MoeConfig& config, MoeBackendKind moe_backend,
                                          int64_t tokens_per_block);
 

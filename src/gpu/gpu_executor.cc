@@ -51,9 +51,9 @@ GpuExecutor::GpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const GpuW
   if (options_.cuda_graphs) capture_graphs();
 }
 
-int64_t GpuExecutor::workspace_bytes(const Glm4MoeConfig& config,
-                                     const GpuExecutorOptions& options) {
-  return GpuModel::workspace_bytes(config, model_options(options, 0)) +
+int64_t GpuExecutor::workspace_bytes(const Glm4MoeConfig& config, const GpuExecutorOptions& options,
+                                     int num_sms) {
+  return GpuModel::workspace_bytes(config, model_options(options, num_sms)) +
          GpuSampler::device_bytes(sampler_options(config, options));
 }
 

@@ -19,7 +19,8 @@ class GpuExecutor final : public Executor {
   GpuExecutor(const Glm4MoeConfig& config, std::shared_ptr<const GpuWeights> weights,
               const GpuExecutorOptions& options, int num_sms, ThreadTeam& team);
   // What the constructor takes of the GPU's memory beside weights and KV cache.
-  static int64_t workspace_bytes(const Glm4MoeConfig& config, const GpuExecutorOptions& options);
+  static int64_t workspace_bytes(const Glm4MoeConfig& config, const GpuExecutorOptions& options,
+                                 int num_sms);
 
   // Throws kUnavailable once the GPU's context is lost; after any other failure it goes on.
   StepResult execute(const StepPlan& plan) override;

@@ -10,28 +10,15 @@
 #include "glmoe/config.h"
 #include "gpu/cuda_objects.h"
 #include "gpu/gpu_batch.h"
-#include "gpu/gpu_choices.h"
 #include "gpu/gpu_moe_backend.h"
+#include "gpu/gpu_product.h"
 #include "gpu/gpu_weights.h"
+#include "gpu/gpu_workspace.h"
 #include "kernels/cuda/attention/attention_params.h"
 #include "kernels/cuda/gemm/dense_gemm.h"
-#include "kernels/cuda/moe/moe_router.h"
 #include "spec/kv_geometry.h"
 
 namespace glmoe {
-
-// The shape of the router's problem, without its pointers and rows.
-cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config, cuda::ElementType type);
-
-struct GpuModelOptions {
-  MoeBackendKind moe_backend = MoeBackendKind::kAuto;
-  int64_t max_rows = 0;        // T of the largest step
-  int64_t max_logit_rows = 0;  // of one call of head()
-  int64_t max_positions = 0;
-  int64_t tokens_per_block = 16;
-  int64_t num_blocks = 0;
-  int num_sms = 0;
-};
 
 // Copies out what a forward pass computes on the way (layer -1: the embedding; l: the residual
 // stream after layer l), for finding where two runs part. Called while work is enqueued.
@@ -53,26 +40,21 @@ class GpuModel {
   // max_logit_rows.
   void head(int first, int count, cudaStream_t stream);
 
-  float* logits() const { return logits_; }  // [count, V]
-  int64_t logits_stride() const { return logits_stride_; }
-  const unsigned long long* expert_counts() const { return expert_counts_; }  // [L, E]
+  float* logits() const { return at_.logits; }  // [count, V]
+  int64_t logits_stride() const { return at_.logits_stride; }
+  const unsigned long long* expert_counts() const { return at_.expert_counts; }  // [L, E]
   const GpuMoeBackend& moe_backend() const { return *moe_backend_; }
   const KvGeometry& kv_geometry() const { return kv_; }
   void set_probe(GpuLayerProbe probe) { probe_ = std::move(probe); }
 
  private:
-  void lay_out(class Arena& arena);
   void attention(const GpuBatch& batch, const GpuLayer& layer, int64_t index, cudaStream_t stream);
-  void mlp(const GpuMlp& mlp, int num_rows, cudaStream_t stream);
-  void moe(const GpuMoe& moe, int64_t index, int num_rows, const int32_t* num_valid,
-           cudaStream_t stream);
+  void mlp(const GpuMlp& mlp, float* residual, int num_rows, cudaStream_t stream);
+  void moe(const GpuMoe& moe, int64_t index, float* residual, int num_rows,
+           const int32_t* num_valid, cudaStream_t stream);
   void norm(const float* gamma, const float* x, void* out, int num_rows, cudaStream_t stream);
-  // out [T, N] of the weights' type = x w^T + bias
-  void project(const void* x, const GpuMatrix& w, const float* bias, const void* bias_16, void* out,
-               int num_rows, cudaStream_t stream);
-  // residual [T, N] += x w^T
-  void project_onto(const void* x, const GpuMatrix& w, float* residual, int num_rows,
-                    cudaStream_t stream);
+  // By the faster kernel for so many rows.
+  void multiply(const GpuProduct& product, cudaStream_t stream);
   cuda::PagedKv layer_cache(int64_t layer) const;
 
   Glm4MoeConfig config_;
@@ -81,27 +63,9 @@ class GpuModel {
   KvGeometry kv_;
   cuda::AttentionHeads heads_;
   cuda::ElementType type_;
-  int64_t logits_stride_;
   std::unique_ptr<GpuMoeBackend> moe_backend_;
   DeviceBuffer workspace_, cache_;
-  // In the workspace; see lay_out().
-  float* residual_ = nullptr;
-  float* tail_ = nullptr;
-  void* normed_ = nullptr;
-  void* qkv_ = nullptr;
-  void* attended_ = nullptr;
-  void* gate_up_ = nullptr;
-  void* inner_ = nullptr;
-  float* logits_ = nullptr;
-  float* rope_table_ = nullptr;
-  void* attention_workspace_ = nullptr;
-  size_t attention_workspace_bytes_ = 0;
-  void* router_workspace_ = nullptr;
-  size_t router_workspace_bytes_ = 0;
-  void* gemm_workspace_ = nullptr;
-  unsigned long long* expert_counts_ = nullptr;
-  GpuRouting routing_;
-  GpuMoeScratch moe_scratch_;
+  GpuWorkspace at_;  // in workspace_
   std::unique_ptr<cuda::DenseGemm> dense_gemm_;
   GpuLayerProbe probe_;
 };

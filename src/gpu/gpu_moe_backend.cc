@@ -143,7 +143,7 @@ class VanillaGpuBackend final : public Base {
 std::unique_ptr<GpuMoeBackend> make_gpu_moe_backend(MoeBackendKind kind,
                                                     const Glm4MoeConfig& config,
                                                     cuda::ElementType type, int num_sms) {
-  require_moe_backend_on_gpu(kind, config);
+  can_implement_on_gpu(kind, config).require(kind);
   if (kind == MoeBackendKind::kVanilla) {
     return std::make_unique<VanillaGpuBackend>(config, type, num_sms);
   }

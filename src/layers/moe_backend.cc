@@ -65,18 +65,22 @@ std::string BackendVerdict::to_string() const {
   return fmt::format("{}", fmt::join(reasons, "; "));
 }
 
-BackendVerdict can_implement_on_cpu(MoeBackendKind kind, const Glm4MoeConfig& config) {
+void BackendVerdict::require(MoeBackendKind kind) const {
+  if (ok()) return;
+  fail(ErrorCode::kUnsupported,
+       "moe_backend {} cannot be used: {}. Use CUTLASS (the default) or VANILLA",
+       moe_backend_name(kind), to_string());
+}
+
+BackendVerdict can_implement_on_one_rank(MoeBackendKind kind, const Glm4MoeConfig& config) {
   BackendVerdict verdict;
-  if (kind == MoeBackendKind::kTrtllm) {
-    verdict.reasons.push_back("it runs on an NVIDIA GPU only, and the device is the CPU");
-    const QuantMode mode = config.quantization.quant_mode();
-    if (!mode.has_fp8_block_scales() && !mode.has_nvfp4()) {
-      verdict.reasons.push_back(
-          fmt::format("it takes FP8 block scales or NVFP4 weights only, and these are {}",
-                      config.quantization.quant_algo == QuantAlgo::kNone
-                          ? config.dtype
-                          : std::string(quant_algo_name(config.quantization.quant_algo))));
-    }
+  const QuantMode mode = config.quantization.quant_mode();
+  if (kind == MoeBackendKind::kTrtllm && !mode.has_fp8_block_scales() && !mode.has_nvfp4()) {
+    verdict.reasons.push_back(
+        fmt::format("it takes FP8 block scales or NVFP4 weights only, and these are {}",
+                    config.quantization.quant_algo == QuantAlgo::kNone
+                        ? config.dtype
+                        : std::string(quant_algo_name(config.quantization.quant_algo))));
   }
   if (kind == MoeBackendKind::kWideep) {
     verdict.reasons.push_back("wide expert parallelism needs several ranks, and there is one");
@@ -84,13 +88,17 @@ BackendVerdict can_implement_on_cpu(MoeBackendKind kind, const Glm4MoeConfig& co
   return verdict;
 }
 
-std::unique_ptr<MoeBackend> make_cpu_moe_backend(MoeBackendKind kind, const Glm4MoeConfig& config) {
-  const BackendVerdict verdict = can_implement_on_cpu(kind, config);
-  if (!verdict.ok()) {
-    fail(ErrorCode::kUnsupported,
-         "moe_backend {} cannot be used: {}. Use CUTLASS (the default) or VANILLA",
-         moe_backend_name(kind), verdict.to_string());
+BackendVerdict can_implement_on_cpu(MoeBackendKind kind, const Glm4MoeConfig& config) {
+  BackendVerdict verdict = can_implement_on_one_rank(kind, config);
+  if (kind == MoeBackendKind::kTrtllm) {
+    verdict.reasons.insert(verdict.reasons.begin(),
+                           "it runs on an NVIDIA GPU only, and the device is the CPU");
   }
+  return verdict;
+}
+
+std::unique_ptr<MoeBackend> make_cpu_moe_backend(MoeBackendKind kind, const Glm4MoeConfig& config) {
+  can_implement_on_cpu(kind, config).require(kind);
   if (kind == MoeBackendKind::kVanilla) return std::make_unique<VanillaBackend>();
   return std::make_unique<GroupedCpuBackend>();
 }

@@ -24,6 +24,8 @@ struct BackendVerdict {
   std::vector<std::string> reasons;
   bool ok() const { return reasons.empty(); }
   std::string to_string() const;  // reasons joined by "; "
+  // Throws kUnsupported with every reason where there is one.
+  void require(MoeBackendKind kind) const;
 };
 
 class MoeBackend {
@@ -37,7 +39,9 @@ class MoeBackend {
                        const MoeWeights& weights, const TensorView& out) const = 0;
 };
 
-// Whether `kind` runs a model like `config` on the CPU; a pure function.
+// What speaks against `kind` on any device, with one rank; a pure function, as the next.
+BackendVerdict can_implement_on_one_rank(MoeBackendKind kind, const Glm4MoeConfig& config);
+// Whether `kind` runs a model like `config` on the CPU.
 BackendVerdict can_implement_on_cpu(MoeBackendKind kind, const Glm4MoeConfig& config);
 
 // AUTO and CUTLASS give the grouped products, VANILLA the plain loop. Throws kUnsupported with
