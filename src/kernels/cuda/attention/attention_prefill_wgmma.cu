@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "kernels/cuda/attention/kv_tiles.cuh"
-#include "kernels/cuda/attention/mma.cuh"
+#include "kernels/cuda/common/mma.cuh"
 #include "kernels/cuda/attention/prefill_block.cuh"
 #include "kernels/cuda/attention/wgmma.cuh"
 #include "kernels/cuda/common/launch.cuh"

@@ -6,7 +6,7 @@
 #include "kernels/cuda/attention/attention_decode.h"
 #include "kernels/cuda/attention/decode_work.cuh"
 #include "kernels/cuda/attention/kv_tiles.cuh"
-#include "kernels/cuda/attention/mma.cuh"
+#include "kernels/cuda/common/mma.cuh"
 
 namespace glmoe::cuda::decode {
 

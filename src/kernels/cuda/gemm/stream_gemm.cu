@@ -9,6 +9,7 @@
 #include "glmoe/error.h"
 #include "kernels/cuda/common/bulk_copy.cuh"
 #include "kernels/cuda/common/launch.cuh"
+#include "kernels/cuda/common/mma.cuh"
 #include "kernels/cuda/common/tensor_map.h"
 #include "kernels/cuda/common/vector_io.cuh"
 
@@ -46,34 +47,6 @@ struct Plan {
   int stage_k, num_stages, stages_a_unit;
   int units_a_matrix;  // row units of one matrix
 };
-
-// Four 8 x 8 matrices of 16-bit values; lane i gives the address of a row of matrix i / 8.
-__device__ inline void load_matrices(uint32_t (&values)[4], uint32_t address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
-               : "r"(address)
-               : "memory");
-}
-
-template <class T>
-__device__ inline void mma(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
-                           uint32_t b0, uint32_t b1);
-template <>
-__device__ inline void mma<__nv_bfloat16>(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                          uint32_t a3, uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-template <>
-__device__ inline void mma<__half>(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                   uint32_t a3, uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
 
 // A unit of work: kTileRows * kRowTiles rows of one matrix with a tile of x's rows.
 struct Unit {
@@ -349,7 +322,7 @@ class Consumer {
             load_matrices(w, panel_row + ((piece + half * 2 + w_piece) ^ (row % 8)) * 16);
 #pragma unroll
             for (int t = 0; t < kTiles; ++t) {
-              mma<T>(sums[r][t], w[0], w[1], w[2], w[3], x[t][2 * half], x[t][2 * half + 1]);
+              multiply_add<T>(sums[r][t], w, x[t][2 * half], x[t][2 * half + 1]);
             }
           }
         }
