@@ -19,45 +19,13 @@
 #include "harness.h"
 #include "kernels/cuda/attention/attention_params.h"
 #include "kernels/cuda/common/device_array.h"
+#include "test_values.h"
 
 namespace glmoe::cuda_test {
 
 using cuda::AttentionHeads;
 using cuda::DeviceArray;
 using cuda::ElementType;
-
-template <class T>
-constexpr ElementType kElementType =
-    std::is_same_v<T, __half> ? ElementType::kF16 : ElementType::kBf16;
-
-// Half a step of the type, relative.
-template <class T>
-constexpr double kRounding = std::is_same_v<T, __half> ? 1.0 / 2048 : 1.0 / 256;
-
-template <class T>
-T narrow(float value) {
-  if constexpr (std::is_same_v<T, __half>) {
-    return __float2half_rn(value);
-  } else {
-    return __float2bfloat16_rn(value);
-  }
-}
-
-template <class T>
-double to_double(T value) {
-  return static_cast<double>(static_cast<float>(value));
-}
-
-// Bytes that are a NaN in any of the types.
-template <class T>
-void poison(const DeviceArray<T>& array) {
-  GLMOE_CUDA(cudaMemset(array.data(), 0xff, array.num_bytes()));
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
 
 // A sequence of the batch: its rows are at the last positions of its context.
 struct Sequence {
@@ -124,13 +92,13 @@ struct AttentionProblem {
                       static_cast<size_t>(head) * width();
     std::vector<double> q(width());
     for (size_t d = 0; d < width(); ++d) {
-      q[d] = to_double(qkv[at + d]) / std::sqrt(static_cast<double>(width()));
+      q[d] = widen(qkv[at + d]) / std::sqrt(static_cast<double>(width()));
     }
     std::vector<double> weights(static_cast<size_t>(last) + 1);
     for (int p = 0; p <= last; ++p) {
       const T* key = &cache[kv_at(sequence, p, 0, kv_head)];
       double score = 0.0;
-      for (size_t d = 0; d < width(); ++d) score += q[d] * to_double(key[d]);
+      for (size_t d = 0; d < width(); ++d) score += q[d] * widen(key[d]);
       weights[static_cast<size_t>(p)] = score;
     }
     const double highest = *std::max_element(weights.begin(), weights.end());
@@ -142,7 +110,7 @@ struct AttentionProblem {
       const double weight = weights[static_cast<size_t>(p)] / total;
       const T* value = &cache[kv_at(sequence, p, 1, kv_head)];
       for (size_t d = 0; d < width(); ++d) {
-        const double v = to_double(value[d]);
+        const double v = widen(value[d]);
         values[d] += weight * v;
         spread[d] += weight * std::abs(v);
         sizes[d] += std::abs(v);
@@ -153,7 +121,7 @@ struct AttentionProblem {
     const double step = std::is_same_v<T, __half> ? std::ldexp(1.0, -25) / total : 0.0;
     tolerances.resize(width());
     for (size_t d = 0; d < width(); ++d) {
-      tolerances[d] = (kRounding<T> + 2e-4) * spread[d] + kRounding<T> * std::abs(values[d]) +
+      tolerances[d] = (kHalfStep<T> + 2e-4) * spread[d] + kHalfStep<T> * std::abs(values[d]) +
                       step * sizes[d] + 1e-7;
     }
   }
@@ -181,7 +149,7 @@ struct AttentionProblem {
           const bool exact = index % stride == 0 || index + 1 == pairs;
           if (exact) expected(s, r, head, values, tolerances);
           for (size_t d = 0; d < width(); ++d) {
-            const double found = to_double(out[at + d]);
+            const double found = widen(out[at + d]);
             const bool good =
                 exact ? std::abs(found - values[d]) <= tolerances[d] : std::isfinite(found);
             if (good) continue;
@@ -309,7 +277,7 @@ struct DeviceProblem {
   void fill(const AttentionProblem<T>& host, Params& params) const {
     params.qkv = qkv.data();
     params.out = out.data();
-    params.type = kElementType<T>;
+    params.type = kTypeOf<T>;
     params.heads = host.shape.heads;
     params.kv = {cache.data(), host.num_blocks, host.shape.tokens_per_block};
     params.kv_len = kv_lens.data();

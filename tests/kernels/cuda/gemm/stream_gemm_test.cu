@@ -11,34 +11,18 @@
 
 #include "harness.h"
 #include "kernels/cuda/common/device_array.h"
+#include "test_values.h"
 
 namespace glmoe::cuda {
 namespace {
 
 using cuda_test::expect;
 using cuda_test::expect_refused;
+using cuda_test::kTypeOf;
+using cuda_test::normal_values;
+using cuda_test::poison;
 
 constexpr int kNumSms = 132;
-
-template <class T>
-T narrow(float value) {
-  if constexpr (std::is_same_v<T, float>) {
-    return value;
-  } else if constexpr (std::is_same_v<T, __half>) {
-    return __float2half_rn(value);
-  } else {
-    return __float2bfloat16_rn(value);
-  }
-}
-
-template <class T>
-std::vector<T> random_values(size_t size, float magnitude, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0.0f, magnitude);
-  std::vector<T> values(size);
-  for (T& value : values) value = narrow<T>(normal(generator));
-  return values;
-}
 
 struct Case {
   const char* name;
@@ -57,15 +41,15 @@ struct Problem {
     for (const int n : c.expert_rows) offsets.push_back(offsets.back() + n);
     experts = c.expert_rows.empty() ? 1 : static_cast<int>(c.expert_rows.size());
     out_rows = c.expert_rows.empty() ? c.rows : offsets.back();
-    x = random_values<T>(static_cast<size_t>(c.rows) * c.in_size, 1.0f, seed);
-    w = random_values<T>(static_cast<size_t>(experts) * c.out_size * c.in_size, 0.05f, seed + 1);
-    bias = random_values<float>(static_cast<size_t>(c.out_size), 1.0f, seed + 2);
+    x = normal_values<T>(static_cast<size_t>(c.rows) * c.in_size, 1.0f, seed);
+    w = normal_values<T>(static_cast<size_t>(experts) * c.out_size * c.in_size, 0.05f, seed + 1);
+    bias = normal_values<float>(static_cast<size_t>(c.out_size), 1.0f, seed + 2);
     std::mt19937 generator(seed + 3);
     for (int p = 0; p < out_rows; ++p) {
       slots.push_back(static_cast<int>(generator() % (c.rows * c.slots_per_row)));
     }
     out_size = c.epilogue == StreamEpilogue::kSwiglu ? c.out_size / 2 : c.out_size;
-    start = random_values<float>(static_cast<size_t>(out_rows) * out_size, 1.0f, seed + 4);
+    start = normal_values<float>(static_cast<size_t>(out_rows) * out_size, 1.0f, seed + 4);
   }
 
   bool wide() const {
@@ -101,8 +85,8 @@ struct Problem {
     const size_t size = static_cast<size_t>(out_rows) * out_size;
     const DeviceArray<float> out_f32(std::max<size_t>(size, 1));
     const DeviceArray<T> out_t(std::max<size_t>(size, 1));
-    GLMOE_CUDA(cudaMemset(out_f32.data(), 0xff, out_f32.num_bytes()));
-    GLMOE_CUDA(cudaMemset(out_t.data(), 0xff, out_t.num_bytes()));
+    poison(out_f32);
+    poison(out_t);
     if (c.epilogue == StreamEpilogue::kAddF32 && size > 0) {
       GLMOE_CUDA(cudaMemcpy(out_f32.data(), start.data(), size * 4, cudaMemcpyHostToDevice));
     }
@@ -111,7 +95,7 @@ struct Problem {
     p.w = w_dev.data();
     p.out = wide() ? static_cast<void*>(out_f32.data()) : out_t.data();
     p.bias = c.bias ? bias_dev.data() : nullptr;
-    p.type = std::is_same_v<T, __half> ? ElementType::kF16 : ElementType::kBf16;
+    p.type = kTypeOf<T>;
     p.epilogue = c.epilogue;
     p.num_rows = out_rows;
     p.out_size = c.out_size;

@@ -11,7 +11,7 @@
 #include "kernels/cuda/common/device_array.h"
 #include "kernels/cuda/moe/moe_sort.h"
 #include "moe/moe_router_reference.h"
-#include "moe/test_values.h"
+#include "test_values.h"
 
 namespace glmoe::cuda {
 namespace {

@@ -11,7 +11,7 @@
 #include "kernels/cuda/moe/moe_combine.h"
 #include "kernels/cuda/moe/moe_gather.h"
 #include "kernels/cuda/moe/silu_mul.h"
-#include "moe/test_values.h"
+#include "test_values.h"
 
 namespace glmoe::cuda {
 namespace {

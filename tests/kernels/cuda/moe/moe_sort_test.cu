@@ -7,7 +7,7 @@
 
 #include "harness.h"
 #include "kernels/cuda/common/device_array.h"
-#include "moe/test_values.h"
+#include "test_values.h"
 
 namespace glmoe::cuda {
 namespace {

@@ -11,12 +11,19 @@
 
 #include "harness.h"
 #include "kernels/cuda/common/device_array.h"
+#include "test_values.h"
 
 namespace glmoe::cuda {
 namespace {
 
 using cuda_test::expect;
 using cuda_test::expect_refused;
+using cuda_test::kTypeOf;
+using cuda_test::narrow;
+using cuda_test::normal_values;
+using cuda_test::poison;
+using cuda_test::same_bits;
+using cuda_test::widen;
 
 struct Case {
   int64_t num_rows;
@@ -36,51 +43,19 @@ constexpr Case kCases[] = {
 };
 constexpr float kEps = 1e-5f;
 
-template <class T>
-constexpr ElementType kType = std::is_same_v<T, float> ? ElementType::kF32 : ElementType::kBf16;
-
-template <class T>
-T from_float(float value) {
-  if constexpr (std::is_same_v<T, float>) {
-    return value;
-  } else {
-    return __float2bfloat16_rn(value);
-  }
-}
-
-template <class T>
-double to_double(T value) {
-  return static_cast<double>(static_cast<float>(value));
-}
-
-template <class T>
-std::vector<T> random_values(size_t size, float magnitude, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0.0f, magnitude);
-  std::vector<T> values(size);
-  for (T& value : values) value = from_float<T>(normal(generator));
-  return values;
-}
-
-// Bytes that are a NaN in either type: an element that was not written shows.
-template <class T>
-void poison(const DeviceArray<T>& array) {
-  GLMOE_CUDA(cudaMemset(array.data(), 0xff, array.num_bytes()));
-}
-
 template <class X, class Gamma, class Out>
 struct Problem {
   Problem(const Case& c, uint32_t seed)
       : size(static_cast<size_t>(c.num_rows) * static_cast<size_t>(c.hidden_size)),
-        x(random_values<X>(size, c.magnitude, seed)),
-        delta(random_values<X>(size, c.magnitude, seed + 1)),
-        gamma(random_values<Gamma>(static_cast<size_t>(c.hidden_size), 1.0f, seed + 2)) {
+        x(normal_values<X>(size, c.magnitude, seed)),
+        delta(normal_values<X>(size, c.magnitude, seed + 1)),
+        gamma(normal_values<Gamma>(static_cast<size_t>(c.hidden_size), 1.0f, seed + 2)) {
     params.x = x_dev.data();
     params.gamma = gamma_dev.data();
     params.out = out_dev.data();
-    params.x_type = kType<X>;
-    params.gamma_type = kType<Gamma>;
-    params.out_type = kType<Out>;
+    params.x_type = kTypeOf<X>;
+    params.gamma_type = kTypeOf<Gamma>;
+    params.out_type = kTypeOf<Out>;
     params.num_rows = c.num_rows;
     params.hidden_size = c.hidden_size;
     params.eps = kEps;
@@ -109,7 +84,7 @@ template <class T>
 bool close(T found, double wanted) {
   constexpr double kStep = std::is_same_v<T, float> ? 0.0 : 1.0 / 256.0;
   constexpr double kF32Error = 4e-6;
-  return std::abs(to_double(found) - wanted) <= (kStep + kF32Error) * std::abs(wanted) + 1e-30;
+  return std::abs(widen(found) - wanted) <= (kStep + kF32Error) * std::abs(wanted) + 1e-30;
 }
 
 template <class X, class Gamma, class Out>
@@ -127,16 +102,16 @@ void check_against_double(const Case& c, uint32_t seed) {
       const size_t at = first + i;
       X value = problem.x[at];
       if (c.add) {
-        value = from_float<X>(static_cast<float>(problem.x[at]) +
-                              static_cast<float>(problem.delta[at]));
-        wrong += to_double(sum[at]) == to_double(value) ? 0 : 1;  // exact, and a NaN is not
+        value =
+            narrow<X>(static_cast<float>(problem.x[at]) + static_cast<float>(problem.delta[at]));
+        wrong += widen(sum[at]) == widen(value) ? 0 : 1;  // exact, and a NaN is not
       }
-      row[i] = to_double(value);
+      row[i] = widen(value);
       squares += row[i] * row[i];
     }
     const double scale = 1.0 / std::sqrt(squares / static_cast<double>(width) + kEps);
     for (size_t i = 0; i < width; ++i) {
-      wrong += close(out[first + i], row[i] * scale * to_double(problem.gamma[i])) ? 0 : 1;
+      wrong += close(out[first + i], row[i] * scale * widen(problem.gamma[i])) ? 0 : 1;
     }
   }
   expect(wrong == 0, describe(c) + ": " + std::to_string(wrong) + " wrong values of " +
@@ -147,11 +122,6 @@ template <class X, class Gamma, class Out>
 void check_all_cases() {
   uint32_t seed = 1;
   for (const Case& c : kCases) check_against_double<X, Gamma, Out>(c, seed += 10);
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
 CUDA_TEST(Bf16AgreesWithDouble) { check_all_cases<__nv_bfloat16, __nv_bfloat16, __nv_bfloat16>(); }

@@ -8,11 +8,11 @@ namespace {
 
 using cuda_test::expect;
 using cuda_test::expect_refused;
-using cuda_test::kElementType;
-using cuda_test::kRounding;
+using cuda_test::kHalfStep;
+using cuda_test::kTypeOf;
 using cuda_test::narrow;
 using cuda_test::same_bits;
-using cuda_test::to_double;
+using cuda_test::widen;
 
 using Bf16 = __nv_bfloat16;
 
@@ -83,7 +83,7 @@ struct Problem {
     qkv_dev.emplace_back(std::make_unique<DeviceArray<T>>(cache_size));
     cuda_test::poison(*qkv_dev[1]);
     params.qkv = qkv_dev[0]->data();
-    params.type = kElementType<T>;
+    params.type = kTypeOf<T>;
     params.heads = shape.heads;
     if (shape.q_norm) params.q_norm = q_norm_dev.data();
     if (shape.k_norm) params.k_norm = k_norm_dev.data();
@@ -109,7 +109,7 @@ struct Problem {
     std::vector<double> values(dim);
     double squares = 0.0;
     for (size_t d = 0; d < dim; ++d) {
-      values[d] = to_double(qkv[at + d]);
+      values[d] = widen(qkv[at + d]);
       squares += values[d] * values[d];
     }
     const bool is_q = head < shape.heads.num_heads;
@@ -165,8 +165,8 @@ void check_head(const std::vector<T>& found, size_t at, const std::vector<double
   double largest = 0.0;
   for (const double value : wanted) largest = std::max(largest, std::abs(value));
   for (size_t d = 0; d < wanted.size(); ++d) {
-    const double value = to_double(found[at + d]);
-    if (std::abs(value - wanted[d]) <= kRounding<T> * std::abs(wanted[d]) + 3e-6 * largest)
+    const double value = widen(found[at + d]);
+    if (std::abs(value - wanted[d]) <= kHalfStep<T> * std::abs(wanted[d]) + 3e-6 * largest)
       continue;
     expect(false, what + " column " + std::to_string(d) + ": wanted " + std::to_string(wanted[d]) +
                       ", got " + std::to_string(value));

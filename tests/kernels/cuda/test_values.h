@@ -1,4 +1,4 @@
-// Numbers for the tests of this folder: host vectors of the types in device memory, and poison.
+// Numbers for the tests on a GPU: host vectors of the types in device memory, and poison.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -73,7 +73,7 @@ void poison(const cuda::DeviceArray<T>& array) {
 }
 
 template <class T>
-bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
