@@ -7,14 +7,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "device/gpu_info.h"
 #include "kernels/cuda/attention/attention_decode.h"
 #include "kernels/cuda/attention/attention_prefill.h"
 #include "kernels/cuda/common/device_array.h"
@@ -246,20 +244,13 @@ void measure_rope(int num_rows, bool norm, double bandwidth, cudaStream_t stream
               100.0 * bytes / us * 1e-3 / bandwidth);
 }
 
-int run(const std::vector<std::string>& wanted) {
-  const GpuQuery query = query_gpus();
-  if (query.gpus.empty()) {
-    std::printf("skipped: %s\n", query.reason.c_str());
-    return 0;
-  }
+void run(const std::vector<std::string>& wanted, const GpuInfo& gpu, cudaStream_t stream) {
   const auto asked = [&](const char* name) {
     return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
   };
-  cudaStream_t stream;
-  GLMOE_CUDA(cudaStreamCreate(&stream));
-  const double bandwidth = read_bandwidth(stream);
-  std::printf("%s, reads %.0f GB/s; heads 96 of 128, 8 KV heads, bf16\n",
-              query.gpus[0].name.c_str(), bandwidth);
+  const double bandwidth = read_bandwidth(gpu, stream);
+  std::printf("%s, reads %.0f GB/s; heads 96 of 128, 8 KV heads, bf16\n", gpu.name.c_str(),
+              bandwidth);
   if (asked("rope")) {
     for (const bool norm : {false, true}) {
       for (const int rows : {1, 64, 1024, 8192}) measure_rope(rows, norm, bandwidth, stream);
@@ -267,18 +258,14 @@ int run(const std::vector<std::string>& wanted) {
   }
   if (asked("decode")) bench_decode(bandwidth, stream);
   if (asked("prefill")) bench_prefill(stream);
-  GLMOE_CUDA(cudaStreamDestroy(stream));
-  return 0;
 }
 
 }  // namespace
 }  // namespace glmoe::cuda
 
 int main(int count, char** arguments) {
-  try {
-    return glmoe::cuda::run(std::vector<std::string>(arguments + 1, arguments + count));
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+  const std::vector<std::string> wanted(arguments + 1, arguments + count);
+  return glmoe::cuda::bench_main([&](const glmoe::GpuInfo& gpu, cudaStream_t stream) {
+    glmoe::cuda::run(wanted, gpu, stream);
+  });
 }

@@ -6,12 +6,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <numeric>
 #include <random>
 #include <vector>
 
-#include "device/gpu_info.h"
 #include "kernels/cuda/common/device_array.h"
 #include "kernels/cuda/moe/grouped_gemm.h"
 #include "timing.h"
@@ -129,34 +127,18 @@ void measure(const Model& m, const Weights& weights, int num_tokens, double read
   }
 }
 
-int run() {
-  const GpuQuery query = query_gpus();
-  if (query.gpus.empty()) {
-    std::printf("skipped: %s\n", query.reason.c_str());
-    return 77;
-  }
-  cudaStream_t stream;
-  GLMOE_CUDA(cudaStreamCreate(&stream));
-  const double read = read_bandwidth(stream);
-  std::printf("%s, reads %.0f GB/s\n", query.gpus[0].name.c_str(), read);
+void run(const GpuInfo& gpu, cudaStream_t stream) {
+  const double read = read_bandwidth(gpu, stream);
+  std::printf("%s, reads %.0f GB/s\n", gpu.name.c_str(), read);
   for (const Model& model : kModels) {
     const Weights weights(model);
     for (const int tokens : {64, 512, 1024, 2048, 4096, 8192, 16384}) {
       measure(model, weights, tokens, read, stream);
     }
   }
-  GLMOE_CUDA(cudaStreamDestroy(stream));
-  return 0;
 }
 
 }  // namespace
 }  // namespace glmoe::cuda
 
-int main() {
-  try {
-    return glmoe::cuda::run();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
-}
+int main() { return glmoe::cuda::bench_main(glmoe::cuda::run); }

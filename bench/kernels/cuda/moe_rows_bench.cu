@@ -7,12 +7,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <exception>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "device/gpu_info.h"
+#include "copy_bandwidth.h"
 #include "kernels/cuda/common/device_array.h"
 #include "kernels/cuda/moe/moe_combine.h"
 #include "kernels/cuda/moe/moe_gather.h"
@@ -34,24 +33,6 @@ struct Model {
 constexpr Model kAir{"Air", 4096, 1408, 128, 8};
 constexpr Model k355B{"355B", 5120, 1536, 160, 8};
 constexpr int kShared = 1;
-
-constexpr int kCopyThreads = 1024;
-
-__global__ void copy_kernel(const float4* from, float4* to) {
-  const size_t at = static_cast<size_t>(blockIdx.x) * kCopyThreads + threadIdx.x;
-  to[at] = from[at];
-}
-
-double copy_gb_per_s(cudaStream_t stream) {
-  const DeviceArray<float4> from((size_t{1} << 29) / sizeof(float4)), to(from.size());
-  GLMOE_CUDA(cudaMemset(from.data(), 0x5a, from.num_bytes()));
-  const double us = median_us(stream, [&](int) {
-    copy_kernel<<<static_cast<unsigned>(from.size() / kCopyThreads), kCopyThreads, 0, stream>>>(
-        from.data(), to.data());
-    GLMOE_CUDA(cudaGetLastError());
-  });
-  return 2e-3 * static_cast<double>(from.num_bytes()) / us;
-}
 
 // All buffers of one model at one number of tokens. Routers' weights are several sets, as layers
 // have them, so that they do not stay in the L2.
@@ -194,31 +175,15 @@ void measure(const Model& model, int64_t num_rows, double copy, cudaStream_t str
         floor_us(h * (2 * slots + 8 * rows)));
 }
 
-int run() {
-  const GpuQuery query = query_gpus();
-  if (query.gpus.empty()) {
-    std::printf("skipped: %s\n", query.reason.c_str());
-    return 77;
-  }
-  cudaStream_t stream;
-  GLMOE_CUDA(cudaStreamCreate(&stream));
-  const double copy = copy_gb_per_s(stream);
-  std::printf("%s, copy %.0f GB/s\n", query.gpus[0].name.c_str(), copy);
+void run(const GpuInfo& gpu, cudaStream_t stream) {
+  const double copy = copy_bandwidth(stream);
+  std::printf("%s, copy %.0f GB/s\n", gpu.name.c_str(), copy);
   for (const Model& model : {kAir, k355B}) {
     for (const int64_t rows : {1, 8, 64, 256, 512, 2048, 8192}) measure(model, rows, copy, stream);
   }
-  GLMOE_CUDA(cudaStreamDestroy(stream));
-  return 0;
 }
 
 }  // namespace
 }  // namespace glmoe::cuda
 
-int main() {
-  try {
-    return glmoe::cuda::run();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
-}
+int main() { return glmoe::cuda::bench_main(glmoe::cuda::run); }

@@ -5,12 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <exception>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "device/gpu_info.h"
 #include "kernels/cuda/common/device_array.h"
 #include "kernels/cuda/embedding/embedding.h"
 #include "kernels/cuda/sample/argmax.h"
@@ -68,16 +66,12 @@ std::vector<Setting> settings() {
 
 class Bench {
  public:
-  Bench() {
-    GLMOE_CUDA(cudaStreamCreate(&stream_));
+  explicit Bench(cudaStream_t stream) : stream_(stream) {
     GLMOE_CUDA(cudaMemset(counts_.data(), 0, counts_.num_bytes()));
   }
-  ~Bench() { (void)cudaStreamDestroy(stream_); }
-  Bench(const Bench&) = delete;
-  Bench& operator=(const Bench&) = delete;
 
-  void run() {
-    rate_ = read_bandwidth(stream_);
+  void run(const GpuInfo& gpu) {
+    rate_ = read_bandwidth(gpu, stream_);
     std::printf("a plain kernel reads 4 GiB at %.0f GB/s (100%%)\n", rate_);
     greedy();
     sampled(peaked_.data(), "peaked");
@@ -162,7 +156,7 @@ class Bench {
   }
 
   static constexpr int kSlots = 64;
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_;
   double rate_ = 1.0;
   DeviceArray<float> logits_{make_logits(Shape::kFlat)};
   DeviceArray<float> peaked_{make_logits(Shape::kPeaked)};
@@ -172,25 +166,12 @@ class Bench {
   DeviceArray<SampleLogprob> logprobs_{size_t{kMaxRows} * (kMaxLogprobs + 1)};
 };
 
-int run() {
-  const GpuQuery query = query_gpus();
-  if (query.gpus.empty()) {
-    std::printf("skipped: %s\n", query.reason.c_str());
-    return 0;
-  }
-  std::printf("%s\n", query.gpus[0].name.c_str());
-  Bench().run();
-  return 0;
+void run(const GpuInfo& gpu, cudaStream_t stream) {
+  std::printf("%s\n", gpu.name.c_str());
+  Bench(stream).run(gpu);
 }
 
 }  // namespace
 }  // namespace glmoe::cuda
 
-int main() {
-  try {
-    return glmoe::cuda::run();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
-}
+int main() { return glmoe::cuda::bench_main(glmoe::cuda::run); }

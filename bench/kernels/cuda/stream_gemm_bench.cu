@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <exception>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "device/gpu_info.h"
 #include "kernels/cuda/common/device_array.h"
 #include "kernels/cuda/gemm/stream_gemm.h"
 #include "timing.h"
@@ -113,34 +111,18 @@ void bench(const Shape& shape, int tokens, double bandwidth, int num_sms, cudaSt
               config.row_tiles, config.token_tiles, config.num_stages, config.stage_k);
 }
 
-int run() {
-  const GpuQuery query = query_gpus();
-  if (query.gpus.empty()) {
-    std::printf("stream_gemm_bench: %s\n", query.reason.c_str());
-    return 77;
-  }
-  cudaStream_t stream;
-  GLMOE_CUDA(cudaStreamCreate(&stream));
-  const double bandwidth = read_bandwidth(stream);
-  std::printf("%s, reads %.0f GB/s\n", query.gpus[0].name.c_str(), bandwidth);
+void run(const GpuInfo& gpu, cudaStream_t stream) {
+  const double bandwidth = read_bandwidth(gpu, stream);
+  std::printf("%s, reads %.0f GB/s\n", gpu.name.c_str(), bandwidth);
   for (const Shape& shape : kShapes) {
     for (const int tokens : {1, 8, 16, 32, 128}) {
       if (shape.num_experts == 1 && tokens > 64) continue;
-      bench(shape, tokens, bandwidth, query.gpus[0].sm_count, stream);
+      bench(shape, tokens, bandwidth, gpu.sm_count, stream);
     }
   }
-  GLMOE_CUDA(cudaStreamDestroy(stream));
-  return 0;
 }
 
 }  // namespace
 }  // namespace glmoe::cuda
 
-int main() {
-  try {
-    return glmoe::cuda::run();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "stream_gemm_bench: %s\n", error.what());
-    return 1;
-  }
-}
+int main() { return glmoe::cuda::bench_main(glmoe::cuda::run); }

@@ -1,13 +1,17 @@
-// What the benches of GPU kernels share: the median time of a call, and the card's own
-// bandwidth.
+// What the benches of GPU kernels share: the median time of a call, the card's read
+// bandwidth, and main().
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <exception>
 #include <functional>
 #include <vector>
 
+#include "device/gpu_info.h"
+#include "kernels/cuda/bandwidth/read_all.h"
 #include "kernels/cuda/common/cuda_check.h"
 #include "kernels/cuda/common/device_array.h"
 
@@ -27,7 +31,7 @@ inline double median_us(cudaStream_t stream, const std::function<void(int)>& wor
   GLMOE_CUDA(cudaEventCreate(&start));
   GLMOE_CUDA(cudaEventCreate(&stop));
   std::vector<double> times;
-  constexpr int kWarmUps = 3;
+  constexpr int kWarmUps = 5;
   for (int sample = -kWarmUps; sample < samples; ++sample) {
     GLMOE_CUDA(cudaEventRecord(start, stream));
     GLMOE_CUDA(cudaGraphLaunch(exec, stream));
@@ -45,36 +49,36 @@ inline double median_us(cudaStream_t stream, const std::function<void(int)>& wor
   return times[static_cast<size_t>(samples) / 2];
 }
 
-static __global__ void read_kernel(const uint4* from, size_t count, uint32_t* sink) {
-  const size_t step = static_cast<size_t>(gridDim.x) * blockDim.x;
-  uint32_t sum = 0;
-  for (size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
-       i += 4 * step) {
-    uint4 values[4];
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      values[j] = i + j * step < count ? from[i + j * step] : make_uint4(0, 0, 0, 0);
-    }
-#pragma unroll
-    for (int j = 0; j < 4; ++j) sum ^= values[j].x ^ values[j].y ^ values[j].z ^ values[j].w;
-  }
-  if (sum == 0x12345678u) *sink = sum;  // never so for zeros: the loads are kept
-}
-
 // Bytes a second of reading 4 GiB once, in GB/s: the ceiling of work that streams weights.
-inline double read_bandwidth(cudaStream_t stream) {
+inline double read_bandwidth(const GpuInfo& gpu, cudaStream_t stream) {
   constexpr size_t kBytes = size_t{4} << 30;
   const DeviceArray<char> from(kBytes);
+  const DeviceArray<uint32_t> checksum(1);
   GLMOE_CUDA(cudaMemsetAsync(from.data(), 0, kBytes, stream));
-  const DeviceArray<uint32_t> sink(1);
   const double us = median_us(
       stream,
-      [&](int) {
-        read_kernel<<<132 * 16, 512, 0, stream>>>(reinterpret_cast<const uint4*>(from.data()),
-                                                  kBytes / sizeof(uint4), sink.data());
-      },
-      2);
+      [&](int) { launch_read_all(from.data(), kBytes, checksum.data(), gpu.sm_count, stream); }, 2);
   return kBytes / us * 1e-3;
+}
+
+// What main() of a bench does: `work` with the first GPU and a stream. Exit status 77 without a GPU
+// (`./dev bench` says so), 1 for an error.
+inline int bench_main(const std::function<void(const GpuInfo&, cudaStream_t)>& work) {
+  const GpuQuery query = query_gpus();
+  if (query.gpus.empty()) {
+    std::printf("skipped: %s\n", query.reason.c_str());
+    return 77;
+  }
+  try {
+    cudaStream_t stream;
+    GLMOE_CUDA(cudaStreamCreate(&stream));
+    work(query.gpus[0], stream);
+    GLMOE_CUDA(cudaStreamDestroy(stream));
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
 }
 
 }  // namespace glmoe::cuda
