@@ -6,10 +6,10 @@
 #include <cmath>
 
 #include "kernels/cuda/attention/kv_tiles.cuh"
-#include "kernels/cuda/common/mma.cuh"
 #include "kernels/cuda/attention/prefill_block.cuh"
 #include "kernels/cuda/attention/wgmma.cuh"
 #include "kernels/cuda/common/launch.cuh"
+#include "kernels/cuda/common/mma.cuh"
 
 namespace glmoe::cuda {
 namespace {
