@@ -72,7 +72,8 @@ void sums_direct(const Work& work, int64_t first, int64_t last, float* sums) {
       for (int r = 0; r < kTileRows; ++r) {
         args.weight[r] = work.row(std::min(n + r, last - 1), k0);
       }
-      // The next four rows come in while these are multiplied, with the first tile only.
+      // The next four rows come in while these are multiplied, with the first tile only; into the
+      // second-level cache, which takes more of them at a time than the first (docs/kernels).
       args.prefetch = more ? work.row(n + kTileRows, k0) - work.row(n, k0) : 0;
       for (int64_t t = work.t_begin; t < work.t_end;) {
         const int tokens = work.tile_tokens(t);

@@ -168,10 +168,10 @@ HWY_INLINE void whole_step(Sums<kTokens>& sums, const float* const (&x)[kTokens]
 
 template <class W>
 HWY_INLINE void fetch(const Rows& rows, ptrdiff_t distance) {
-  __builtin_prefetch(rows.row[0] + distance, 0, 3);
-  __builtin_prefetch(rows.row[1] + distance, 0, 3);
-  __builtin_prefetch(rows.row[2] + distance, 0, 3);
-  __builtin_prefetch(rows.row[3] + distance, 0, 3);
+  __builtin_prefetch(rows.row[0] + distance, 0, 2);
+  __builtin_prefetch(rows.row[1] + distance, 0, 2);
+  __builtin_prefetch(rows.row[2] + distance, 0, 2);
+  __builtin_prefetch(rows.row[3] + distance, 0, 2);
 }
 
 template <class W, bool kPrefetch, int... kToken>

@@ -72,10 +72,10 @@ GLMOE_BF16_TARGET __attribute__((noinline)) void tile(const TileArgs& args) {
   size_t w_offset = 0, x_offset = 0;
   for (int64_t step = 0; step < args.num_steps; ++step) {
     if constexpr (kPrefetch) {
-      __builtin_prefetch(w0 + w_offset + args.prefetch, 0, 3);
-      __builtin_prefetch(w1 + w_offset + args.prefetch, 0, 3);
-      __builtin_prefetch(w2 + w_offset + args.prefetch, 0, 3);
-      __builtin_prefetch(w3 + w_offset + args.prefetch, 0, 3);
+      __builtin_prefetch(w0 + w_offset + args.prefetch, 0, 2);
+      __builtin_prefetch(w1 + w_offset + args.prefetch, 0, 2);
+      __builtin_prefetch(w2 + w_offset + args.prefetch, 0, 2);
+      __builtin_prefetch(w3 + w_offset + args.prefetch, 0, 2);
     }
     whole_step<kTokens>(acc, x, x_offset, w0 + w_offset, w1 + w_offset, w2 + w_offset,
                         w3 + w_offset);
