@@ -4,7 +4,8 @@
 // experts that the recorded routing touched + the KV cache. For one batch on the CPU, bytes a
 // decoded token reads = every weight that a token needs (attention, shared and top-k routed
 // experts, dense MLP, router, head) + the KV cache up to it. The share is those bytes a second over
-// the read bandwidth measured in the same run with the same threads.
+// the read bandwidth measured by the same threads just before and after the tokens it stands for,
+// since on a shared machine the bandwidth is another one seconds later.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -50,13 +51,13 @@ struct Result {
   double prefill_gflop_per_s = 0.0;
   double decode_tokens_per_s = 0.0;
   double decode_step_ms = 0.0;
-  double decode_gb_per_s = 0.0;  // 0 for a batch above 1: distinct experts are not known here
-  double read_gb_per_s = 0.0;
+  // Of short rounds, each beside its own measurement of the bandwidth: medians of both and of
+  // their quotient. 0 for a batch above 1: distinct experts are not known here.
+  double decode_gb_per_s = 0.0, read_gb_per_s = 0.0, share = 0.0;
 };
 
 void print_result(const BenchOptions& options, const Result& result, const LLM& llm,
                   const MemoryPlan& plan, double bytes_per_token) {
-  const double share = result.decode_gb_per_s / result.read_gb_per_s;
   const auto rss = static_cast<double>(resident_bytes());
   if (options.json) {
     print_json({{"model", options.preset.empty() ? options.llm.model : options.preset},
@@ -71,7 +72,7 @@ void print_result(const BenchOptions& options, const Result& result, const LLM& 
                 {"bytes_per_token", bytes_per_token},
                 {"decode_gb_per_s", result.decode_gb_per_s},
                 {"read_bandwidth_gb_per_s", result.read_gb_per_s},
-                {"decode_share_of_bandwidth", share},
+                {"decode_share_of_bandwidth", result.share},
                 {"resident_bytes", rss},
                 {"planned_bytes", plan.total_bytes()}});
     return;
@@ -84,14 +85,40 @@ void print_result(const BenchOptions& options, const Result& result, const LLM& 
   std::printf("decode: %.2f tokens/s, %.2f ms a step\n", result.decode_tokens_per_s,
               result.decode_step_ms);
   if (options.batch.batch_size == 1) {
-    std::printf("decode reads %.3f GB a token: %.1f GB/s of %.1f GB/s read bandwidth = %.1f %%\n",
-                bytes_per_token / 1e9, result.decode_gb_per_s, result.read_gb_per_s, share * 100.0);
-  } else {
-    std::printf("read bandwidth: %.1f GB/s\n", result.read_gb_per_s);
+    std::printf(
+        "decode reads %.3f GB a token: %.1f GB/s beside %.1f GB/s read bandwidth, share %.1f %%\n",
+        bytes_per_token / 1e9, result.decode_gb_per_s, result.read_gb_per_s, result.share * 100.0);
   }
   std::printf("resident: %s of %s planned (weights, KV cache in use, workspace)\n",
               human_bytes(rss).c_str(),
               human_bytes(static_cast<double>(plan.total_bytes())).c_str());
+}
+
+// Rounds of a few tokens and the bandwidth before and after each.
+void measure_share(const BenchOptions& options, LLM& llm, const MemoryPlan& plan, Result& result) {
+  constexpr int kRounds = 9;
+  ThreadTeam team(static_cast<int>(options.llm.num_threads));
+  const auto read_gb_per_s = [&] {
+    return measure_read_bandwidth(team, static_cast<size_t>(options.bandwidth_mib) << 20);
+  };
+  LatencyBatch batch{.batch_size = 1, .prompt_len = 16, .output_len = 9};
+  batch.prompt_len = std::min(batch.prompt_len, options.batch.prompt_len);
+  batch.output_len = std::min(batch.output_len, options.batch.output_len);
+  std::vector<double> decode, read, share;
+  double before = read_gb_per_s();
+  for (int i = 0; i < kRounds; ++i) {
+    const DecodeTiming timing = time_decode(llm, batch, static_cast<uint64_t>(i));
+    const double after = read_gb_per_s();
+    decode.push_back((plan.active_weight_bytes_per_token() +
+                      timing.context * static_cast<double>(plan.kv_bytes_per_token)) /
+                     timing.step_s / 1e9);
+    read.push_back((before + after) / 2.0);
+    share.push_back(decode.back() / read.back());
+    before = after;
+  }
+  result.decode_gb_per_s = median(decode);
+  result.read_gb_per_s = median(read);
+  result.share = median(share);
 }
 
 // One batch on the CPU, prefill and decode together.
@@ -103,11 +130,6 @@ void bench_one_batch(const BenchOptions& options, LLM& llm) {
     decode.push_back(timing.decode_s);
   }
   Result result;
-  {
-    ThreadTeam team(static_cast<int>(options.llm.num_threads));
-    result.read_gb_per_s =
-        measure_read_bandwidth(team, static_cast<size_t>(options.bandwidth_mib) << 20);
-  }
   DType weight_dtype = DType::kBF16, kv_dtype = DType::kBF16;
   parse_dtype(llm.weight_dtype(), weight_dtype);
   parse_dtype(llm.compute_dtype(), kv_dtype);
@@ -129,7 +151,9 @@ void bench_one_batch(const BenchOptions& options, LLM& llm) {
                                1e9;
   result.decode_tokens_per_s = static_cast<double>(options.batch.batch_size) / step;
   result.decode_step_ms = step * 1e3;
-  if (options.batch.batch_size == 1) result.decode_gb_per_s = bytes_per_token / step / 1e9;
+  if (options.batch.batch_size == 1 && options.batch.output_len > 1) {
+    measure_share(options, llm, plan, result);
+  }
   print_result(options, result, llm, plan, bytes_per_token);
 }
 

@@ -9,6 +9,7 @@ namespace glmoe {
 namespace {
 
 using matmul::kBlockK;
+using matmul::kMaxStreamK;
 using matmul::kTileRows;
 using matmul::TileArgs;
 using matmul::TypeKernels;
@@ -45,17 +46,27 @@ struct Work {
     return static_cast<const std::byte*>(input.weight) +
            static_cast<size_t>(n * input.k + k) * type_bytes(input.type);
   }
+  const std::byte* token(int64_t t) const {
+    const int64_t r = input.x_rows != nullptr ? input.x_rows[t] : t;
+    return input.x.data + static_cast<size_t>(r) * input.x.row_bytes;
+  }
   void set_tokens(TileArgs& args, int64_t t, int count, int64_t k) const {
-    for (int i = 0; i < count; ++i) {
-      const int64_t r = input.x_rows != nullptr ? input.x_rows[t + i] : t + i;
-      args.x[i] =
-          input.x.data + static_cast<size_t>(r) * input.x.row_bytes + packed_offset(type, k);
-    }
+    for (int i = 0; i < count; ++i) args.x[i] = token(t + i) + packed_offset(type, k);
   }
   int tile_tokens(int64_t t) const {
     return static_cast<int>(std::min<int64_t>(kernels.tile_tokens, t_end - t));
   }
 };
+
+void sums_stream(const Work& work, int64_t first, int64_t last, float* sums) {
+  const MatmulInput& input = work.input;
+  work.type.stream({.x = work.token(0),
+                    .weight = work.row(first, 0),
+                    .row_bytes = static_cast<size_t>(input.k) * type_bytes(input.type),
+                    .num_rows = last - first,
+                    .k = input.k,
+                    .sums = sums});
+}
 
 void sums_direct(const Work& work, int64_t first, int64_t last, float* sums) {
   const int64_t k = work.input.k;
@@ -159,7 +170,9 @@ void sums_panel(const Work& work, int64_t first, int64_t last, float* sums) {
 }
 
 void row_sums(const Work& work, int64_t first, int64_t last, float* sums) {
-  if (work.input.num_tokens <= kDirectTokens) {
+  if (work.input.num_tokens == 1 && work.input.k <= kMaxStreamK && work.type.stream != nullptr) {
+    sums_stream(work, first, last, sums);
+  } else if (work.input.num_tokens <= kDirectTokens) {
     sums_direct(work, first, last, sums);
   } else {
     sums_panel(work, first, last, sums);

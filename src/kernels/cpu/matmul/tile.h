@@ -33,6 +33,22 @@ struct TileArgs {
 
 using TileFn = void (*)(const TileArgs&);
 
+// One token times rows one after the other, each from end to end: memory is read as one ascending
+// stream, which is what gives a core its whole bandwidth. Only where the token stays in the
+// first-level cache beside the stream.
+inline constexpr int64_t kMaxStreamK = 8 * kBlockK;
+
+struct StreamArgs {
+  const std::byte* x;       // the packed token
+  const std::byte* weight;  // the first row
+  size_t row_bytes;         // from one row to the next
+  int64_t num_rows;
+  int64_t k;    // at most kMaxStreamK
+  float* sums;  // [num_rows rounded up to kTileRows]
+};
+
+using StreamFn = void (*)(const StreamArgs&);
+
 // How a packed token lies in memory. A step is as many inputs as one pass of a tile takes.
 enum class PackedLayout : uint8_t {
   kPlain,    // F32 in order
@@ -48,6 +64,7 @@ struct TypeKernels {
   TileFn fetching[kMaxTileTokens];
   TileFn direct[kMaxTileTokens];
   TileFn panel[kMaxTileTokens];
+  StreamFn stream;  // null where a target has none
   // Copies `count` inputs of four rows into a panel [step][row][step inputs], zeros after the end.
   void (*fill_panel)(const std::byte* const* rows, int64_t count, std::byte* panel);
   size_t panel_step_bytes;  // of the four rows together

@@ -95,6 +95,44 @@ GLMOE_BF16_TARGET __attribute__((noinline)) void tile(const TileArgs& args) {
   }
 }
 
+// Bytes that a stream is fetched ahead, into the second-level cache: half a page to a page is best,
+// more loses a quarter (docs/kernels/cpu-matmul.md).
+constexpr size_t kStreamAhead = 4096;
+
+// One row times the token: a vector of running sums for each block of K.
+GLMOE_BF16_INLINE void stream_row(const StreamArgs& args, const std::byte* row,
+                                  __m512 (*sums)[kTileRows], int r) {
+  size_t offset = 0;
+  for (int64_t k0 = 0; k0 < args.k; k0 += kBlockK, ++sums) {
+    const int64_t count = args.k - k0 < kBlockK ? args.k - k0 : kBlockK;
+    __m512 acc = _mm512_setzero_ps();
+    for (int64_t step = 0; step < count / kStep; ++step, offset += kStepBytes) {
+      __builtin_prefetch(row + offset + kStreamAhead, 0, 2);
+      acc = _mm512_dpbf16_ps(acc, load_bf16(args.x + offset), load_bf16(row + offset));
+    }
+    if (const int64_t tail = count % kStep; tail > 0) {  // as in tile()
+      alignas(64) std::byte last[kStepBytes] = {};
+      std::memcpy(last, row + offset, static_cast<size_t>(tail) * 2);
+      acc = _mm512_dpbf16_ps(acc, load_bf16(args.x + offset), load_bf16(last));
+    }
+    (*sums)[r] = acc;
+  }
+}
+
+GLMOE_BF16_TARGET void stream(const StreamArgs& args) {
+  __m512 sums[kMaxStreamK / kBlockK][kTileRows];
+  const int64_t num_blocks = (args.k + kBlockK - 1) / kBlockK;
+  for (int64_t n = 0; n < args.num_rows; n += kTileRows) {
+    for (int r = 0; r < kTileRows; ++r) {
+      const int64_t row = n + r < args.num_rows ? n + r : args.num_rows - 1;
+      stream_row(args, args.weight + static_cast<size_t>(row) * args.row_bytes, sums, r);
+    }
+    for (int64_t block = 0; block < num_blocks; ++block) {
+      fold_rows(sums[block], args.sums + n, block > 0);
+    }
+  }
+}
+
 GLMOE_BF16_TARGET void fill_panel(const std::byte* const* rows, int64_t count, std::byte* panel) {
   const auto steps = static_cast<size_t>(count / kStep);
   const auto tail = static_cast<size_t>(count % kStep);
@@ -146,6 +184,7 @@ const MatmulKernels* avx512_bf16_kernels(const MatmulKernels& base) {
     type.layout = PackedLayout::kBf16;
     type.step = kStep;
     set_tiles(type, std::make_integer_sequence<int, kTileTokens>());
+    type.stream = &stream;
     type.fill_panel = &fill_panel;
     type.panel_step_bytes = kTileRows * kStepBytes;
     kernels.pack = &pack;
