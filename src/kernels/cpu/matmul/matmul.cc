@@ -10,14 +10,12 @@ namespace {
 
 using matmul::kBlockK;
 using matmul::kMaxStreamK;
+using matmul::kMaxTokenBlock;
 using matmul::kTileRows;
 using matmul::TileArgs;
 using matmul::TypeKernels;
 
 constexpr int64_t kPanelRows = 2 * kTileRows;
-// Tokens of one pass over a chunk's weights: their block of K stays in the second-level cache
-// (96 * 4 KiB). A multiple of every tile's tokens.
-constexpr int64_t kTokenBlock = 96;
 // Up to this many tokens weights are used where they lie; with more it pays to copy them once
 // into a panel in the first-level cache.
 constexpr int64_t kDirectTokens = 12;
@@ -69,14 +67,14 @@ void sums_stream(const Work& work, int64_t first, int64_t last, float* sums) {
 }
 
 void sums_direct(const Work& work, int64_t first, int64_t last, float* sums) {
-  const int64_t k = work.input.k;
+  const int64_t k = work.input.k, block_k = std::min(work.type.block_k, k);
   TileArgs args;
   args.step_bytes = static_cast<size_t>(work.type.step) * type_bytes(work.input.type);
   args.sums_stride = kSumsStride;
   for (int64_t n = first; n < last; n += kTileRows) {
     const bool more = n + kTileRows < last;
-    for (int64_t k0 = 0; k0 < k; k0 += kBlockK) {
-      const int64_t count = std::min(kBlockK, k - k0);
+    for (int64_t k0 = 0; k0 < k; k0 += block_k) {
+      const int64_t count = std::min(block_k, k - k0);
       args.num_steps = count / work.type.step;
       args.tail = count % work.type.step;
       args.add = k0 > 0;
@@ -172,7 +170,7 @@ void sums_panel(const Work& work, int64_t first, int64_t last, float* sums) {
 void row_sums(const Work& work, int64_t first, int64_t last, float* sums) {
   if (work.input.num_tokens == 1 && work.input.k <= kMaxStreamK && work.type.stream != nullptr) {
     sums_stream(work, first, last, sums);
-  } else if (work.input.num_tokens <= kDirectTokens) {
+  } else if (work.input.num_tokens <= kDirectTokens || work.type.panel[0] == nullptr) {
     sums_direct(work, first, last, sums);
   } else {
     sums_panel(work, first, last, sums);
@@ -234,10 +232,10 @@ void pack_tokens(const MatmulKernels& kernels, WeightType type, bool round_to_bf
 void matmul_rows(const MatmulKernels& kernels, const MatmulInput& input, const MatmulOutput& output,
                  int64_t n_begin, int64_t n_end) {
   GLMOE_CHECK_LE(n_end - n_begin, kMaxMatmulRows);
-  alignas(64) float sums[kTokenBlock * kSumsStride];
-  for (int64_t t = 0; t < input.num_tokens; t += kTokenBlock) {
-    const Work work{kernels, input, kernels_of(kernels, input.type), t,
-                    std::min(t + kTokenBlock, input.num_tokens)};
+  alignas(64) float sums[kMaxTokenBlock * kSumsStride];
+  const TypeKernels& type = kernels_of(kernels, input.type);
+  for (int64_t t = 0; t < input.num_tokens; t += type.token_block) {
+    const Work work{kernels, input, type, t, std::min(t + type.token_block, input.num_tokens)};
     row_sums(work, n_begin, n_end, sums);
     store(work, output, n_begin, n_end, sums);
   }
@@ -246,12 +244,12 @@ void matmul_rows(const MatmulKernels& kernels, const MatmulInput& input, const M
 void matmul_swiglu(const MatmulKernels& kernels, const MatmulInput& input,
                    const SwigluOutput& output, int64_t f_begin, int64_t f_end) {
   GLMOE_CHECK_LE(f_end - f_begin, kMaxMatmulRows);
-  alignas(64) float gate[kTokenBlock * kSumsStride];
-  alignas(64) float up[kTokenBlock * kSumsStride];
+  alignas(64) float gate[kMaxTokenBlock * kSumsStride];
+  alignas(64) float up[kMaxTokenBlock * kSumsStride];
   const TypeKernels& next = kernels_of(kernels, output.next_type);
-  for (int64_t t = 0; t < input.num_tokens; t += kTokenBlock) {
-    const Work work{kernels, input, kernels_of(kernels, input.type), t,
-                    std::min(t + kTokenBlock, input.num_tokens)};
+  const TypeKernels& type = kernels_of(kernels, input.type);
+  for (int64_t t = 0; t < input.num_tokens; t += type.token_block) {
+    const Work work{kernels, input, type, t, std::min(t + type.token_block, input.num_tokens)};
     row_sums(work, f_begin, f_end, gate);
     row_sums(work, output.num_hidden + f_begin, output.num_hidden + f_end, up);
     for (int64_t i = t; i < work.t_end; ++i) {

@@ -2,9 +2,9 @@
 // rows of a weight, and the packing around them. Internal to kernels/cpu/matmul.
 //
 // The rule that makes results independent of batch and blocking: the value of (token, row) is, for
-// each block of kBlockK inputs, one vector of running sums over the block's steps in order, folded
-// in a fixed tree; the blocks' values are added in order. How many tokens or rows a call holds
-// never enters into it.
+// each block of inputs (`block_k` of the type), one vector of running sums over the block's steps
+// in order, folded in a fixed tree; the blocks' values are added in order. How many tokens or rows
+// a call holds never enters into it.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,9 @@
 
 namespace glmoe::matmul {
 
-inline constexpr int64_t kBlockK = 1024;
+inline constexpr int64_t kBlockK = 1024;              // of types that use panels
+inline constexpr int64_t kWholeK = int64_t{1} << 62;  // block_k: a row is one block
+inline constexpr int64_t kMaxTokenBlock = 96;
 inline constexpr int kTileRows = 4;
 inline constexpr int kMaxTileTokens = 6;
 inline constexpr int kNumTypes = 3;
@@ -36,7 +38,7 @@ using TileFn = void (*)(const TileArgs&);
 // One token times rows one after the other, each from end to end: memory is read as one ascending
 // stream, which is what gives a core its whole bandwidth. Only where the token stays in the
 // first-level cache beside the stream.
-inline constexpr int64_t kMaxStreamK = 8 * kBlockK;
+inline constexpr int64_t kMaxStreamK = 8192;
 
 struct StreamArgs {
   const std::byte* x;       // the packed token
@@ -60,11 +62,13 @@ enum class PackedLayout : uint8_t {
 struct TypeKernels {
   PackedLayout layout;
   int64_t step;
+  int64_t block_k;
+  int64_t token_block;  // tokens of one pass over a chunk's weights, at most kMaxTokenBlock
   // [tokens - 1]: weights where they lie, with and without fetching ahead; and out of a panel.
   TileFn fetching[kMaxTileTokens];
   TileFn direct[kMaxTileTokens];
-  TileFn panel[kMaxTileTokens];
-  StreamFn stream;  // null where a target has none
+  TileFn panel[kMaxTileTokens];  // null where panels don't pay
+  StreamFn stream;               // null where a target has none
   // Copies `count` inputs of four rows into a panel [step][row][step inputs], zeros after the end.
   void (*fill_panel)(const std::byte* const* rows, int64_t count, std::byte* panel);
   size_t panel_step_bytes;  // of the four rows together

@@ -318,6 +318,8 @@ constexpr TypeKernels type_kernels(std::integer_sequence<int, kIndex...>) {
   TypeKernels kernels{};
   kernels.layout = W::kLayout;
   kernels.step = static_cast<int64_t>(step_inputs<W>());
+  kernels.block_k = kBlockK;
+  kernels.token_block = kMaxTokenBlock;
   ((kernels.fetching[kIndex] = &tile<W, kIndex + 1, true>), ...);
   ((kernels.panel[kIndex] = &tile<Panel, kIndex + 1, false>), ...);
   ((kernels.direct[kIndex] = &tile<W, kIndex + 1, false>), ...);

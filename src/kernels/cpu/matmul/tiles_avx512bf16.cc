@@ -25,6 +25,8 @@ namespace {
 constexpr int kTileTokens = 6;
 constexpr int64_t kStep = 32;  // bfloat16 values of a vector
 constexpr size_t kStepBytes = 64;
+// Tokens whose whole rows stay in the second-level cache beside the weights (K 4096: 200 KiB).
+constexpr int64_t kTokenBlock = 24;
 
 GLMOE_BF16_INLINE __m512bh load_bf16(const std::byte* p) {
   return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
@@ -44,7 +46,7 @@ GLMOE_BF16_INLINE void whole_step(__m512 (&acc)[kTokens][kTileRows], const std::
 }
 
 // The tree of fold_rows in tiles.cc.
-GLMOE_BF16_INLINE void fold_rows(const __m512 (&v)[kTileRows], float* sums, bool add) {
+GLMOE_BF16_INLINE void fold_rows(const __m512 (&v)[kTileRows], float* sums) {
   const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
   const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
   const __m512d ab64 = _mm512_castps_pd(ab), cd64 = _mm512_castps_pd(cd);
@@ -52,17 +54,17 @@ GLMOE_BF16_INLINE void fold_rows(const __m512 (&v)[kTileRows], float* sums, bool
   const __m512 high = _mm512_castpd_ps(_mm512_unpackhi_pd(ab64, cd64));
   const __m512 all = _mm512_add_ps(low, high);
   const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
-  __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-  if (add) four = _mm_add_ps(_mm_loadu_ps(sums), four);
-  _mm_storeu_ps(sums, four);
+  _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
 template <int kTokens, bool kPrefetch>
 GLMOE_BF16_TARGET __attribute__((noinline)) void tile(const TileArgs& args) {
   __m512 acc[kTokens][kTileRows];
   const std::byte* x[kTokens];
+#pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) {
     x[t] = args.x[t];
+#pragma GCC unroll 4
     for (int r = 0; r < kTileRows; ++r) acc[t][r] = _mm512_setzero_ps();
   }
   const std::byte* w0 = args.weight[0];
@@ -90,61 +92,37 @@ GLMOE_BF16_TARGET __attribute__((noinline)) void tile(const TileArgs& args) {
     }
     whole_step<kTokens>(acc, x, x_offset, tail[0], tail[1], tail[2], tail[3]);
   }
-  for (int t = 0; t < kTokens; ++t) {
-    fold_rows(acc[t], args.sums + t * args.sums_stride, args.add);
-  }
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) fold_rows(acc[t], args.sums + t * args.sums_stride);
 }
 
 // Bytes that a stream is fetched ahead, into the second-level cache: half a page to a page is best,
 // more loses a quarter (docs/kernels/cpu-matmul.md).
 constexpr size_t kStreamAhead = 4096;
 
-// One row times the token: a vector of running sums for each block of K.
-GLMOE_BF16_INLINE void stream_row(const StreamArgs& args, const std::byte* row,
-                                  __m512 (*sums)[kTileRows], int r) {
+GLMOE_BF16_INLINE __m512 stream_row(const StreamArgs& args, const std::byte* row) {
+  __m512 acc = _mm512_setzero_ps();
   size_t offset = 0;
-  for (int64_t k0 = 0; k0 < args.k; k0 += kBlockK, ++sums) {
-    const int64_t count = args.k - k0 < kBlockK ? args.k - k0 : kBlockK;
-    __m512 acc = _mm512_setzero_ps();
-    for (int64_t step = 0; step < count / kStep; ++step, offset += kStepBytes) {
-      __builtin_prefetch(row + offset + kStreamAhead, 0, 2);
-      acc = _mm512_dpbf16_ps(acc, load_bf16(args.x + offset), load_bf16(row + offset));
-    }
-    if (const int64_t tail = count % kStep; tail > 0) {  // as in tile()
-      alignas(64) std::byte last[kStepBytes] = {};
-      std::memcpy(last, row + offset, static_cast<size_t>(tail) * 2);
-      acc = _mm512_dpbf16_ps(acc, load_bf16(args.x + offset), load_bf16(last));
-    }
-    (*sums)[r] = acc;
+  for (int64_t step = 0; step < args.k / kStep; ++step, offset += kStepBytes) {
+    __builtin_prefetch(row + offset + kStreamAhead, 0, 2);
+    acc = _mm512_dpbf16_ps(acc, load_bf16(args.x + offset), load_bf16(row + offset));
   }
+  if (const int64_t tail = args.k % kStep; tail > 0) {  // as in tile()
+    alignas(64) std::byte last[kStepBytes] = {};
+    std::memcpy(last, row + offset, static_cast<size_t>(tail) * 2);
+    acc = _mm512_dpbf16_ps(acc, load_bf16(args.x + offset), load_bf16(last));
+  }
+  return acc;
 }
 
 GLMOE_BF16_TARGET void stream(const StreamArgs& args) {
-  __m512 sums[kMaxStreamK / kBlockK][kTileRows];
-  const int64_t num_blocks = (args.k + kBlockK - 1) / kBlockK;
   for (int64_t n = 0; n < args.num_rows; n += kTileRows) {
+    __m512 sums[kTileRows];
     for (int r = 0; r < kTileRows; ++r) {
       const int64_t row = n + r < args.num_rows ? n + r : args.num_rows - 1;
-      stream_row(args, args.weight + static_cast<size_t>(row) * args.row_bytes, sums, r);
+      sums[r] = stream_row(args, args.weight + static_cast<size_t>(row) * args.row_bytes);
     }
-    for (int64_t block = 0; block < num_blocks; ++block) {
-      fold_rows(sums[block], args.sums + n, block > 0);
-    }
-  }
-}
-
-GLMOE_BF16_TARGET void fill_panel(const std::byte* const* rows, int64_t count, std::byte* panel) {
-  const auto steps = static_cast<size_t>(count / kStep);
-  const auto tail = static_cast<size_t>(count % kStep);
-  for (size_t r = 0; r < kTileRows; ++r) {
-    std::byte* out = panel + r * kStepBytes;
-    for (size_t step = 0; step < steps; ++step, out += kTileRows * kStepBytes) {
-      _mm512_storeu_si512(out, _mm512_loadu_si512(rows[r] + step * kStepBytes));
-    }
-    if (tail > 0) {
-      std::memset(out, 0, kStepBytes);
-      std::memcpy(out, rows[r] + steps * kStepBytes, tail * 2);
-    }
+    fold_rows(sums, args.sums + n);
   }
 }
 
@@ -171,7 +149,7 @@ template <int... kIndex>
 void set_tiles(TypeKernels& kernels, std::integer_sequence<int, kIndex...>) {
   ((kernels.fetching[kIndex] = &tile<kIndex + 1, true>), ...);
   ((kernels.direct[kIndex] = &tile<kIndex + 1, false>), ...);
-  ((kernels.panel[kIndex] = &tile<kIndex + 1, false>), ...);
+  ((kernels.panel[kIndex] = nullptr), ...);
 }
 
 }  // namespace
@@ -185,8 +163,9 @@ const MatmulKernels* avx512_bf16_kernels(const MatmulKernels& base) {
     type.step = kStep;
     set_tiles(type, std::make_integer_sequence<int, kTileTokens>());
     type.stream = &stream;
-    type.fill_panel = &fill_panel;
-    type.panel_step_bytes = kTileRows * kStepBytes;
+    type.fill_panel = nullptr;
+    type.block_k = kWholeK;
+    type.token_block = kTokenBlock;
     kernels.pack = &pack;
     return kernels;
   }();
