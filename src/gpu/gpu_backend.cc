@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "gpu/gpu_checks.h"
 #include "gpu/gpu_executor.h"
+#include "gpu/gpu_memory.h"
 #include "gpu/gpu_weights.h"
-#include "spec/memory_plan.h"
 
 namespace glmoe {
 namespace {
@@ -18,29 +18,19 @@ int64_t free_gpu_bytes() {
   return static_cast<int64_t>(free_bytes);
 }
 
-std::string gib(int64_t bytes) {
-  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
-}
-
-// Before minutes of copying: whether the weights find room at all.
-void check_weights_fit(const Glm4MoeConfig& config, DType dtype, const GpuInfo& gpu) {
-  const MemoryPlan plan = plan_memory(config, {.weight_dtype = dtype, .kv_dtype = dtype});
-  const int64_t free_bytes = free_gpu_bytes();
-  if (plan.weight_bytes() <= free_bytes) return;
-  fail(ErrorCode::kOutOfMemory,
-       "the weights take {} of GPU memory in {} (embedding {}, attention {}, dense MLPs {}, routed "
-       "experts {}, shared experts {}, routers {}, norms {}, lm_head {}), and on GPU 0, {}, {} of "
-       "{} are free: take a smaller model or a larger GPU, end other programs on it, or give "
-       "--backend cpu (glmoe plan shows every part)",
-       gib(plan.weight_bytes()), dtype_long_name(dtype), gib(plan.embedding), gib(plan.attention),
-       gib(plan.dense_mlp), gib(plan.routed_experts), gib(plan.shared_experts), gib(plan.router),
-       gib(plan.norms), gib(plan.lm_head), gpu.name, gib(free_bytes), gib(gpu.memory_bytes));
-}
-
 }  // namespace
+
+GpuMemoryNeed gpu_memory_need(const Glm4MoeConfig& config, DType dtype,
+                              const GpuExecutorOptions& options) {
+  constexpr int kSmsOfAnH100 = 132;
+  const GpuQuery query = query_gpus();
+  return gpu_memory_need(config, dtype, options,
+                         query.gpus.empty() ? kSmsOfAnH100 : query.gpus[0].sm_count);
+}
 
 struct GpuBackend::Impl {
   Glm4MoeConfig config;
+  DType dtype;
   GpuInfo gpu;
   std::shared_ptr<const GpuWeights> weights;
 };
@@ -51,7 +41,8 @@ GpuBackend::GpuBackend(const Glm4MoeConfig& config, const Glm4MoeWeights* weight
   impl_->gpu = use_gpu();
   const cuda::ElementType type = check_gpu_runs(config, dtype);
   impl_->config = config;
-  check_weights_fit(config, dtype, impl_->gpu);
+  impl_->dtype = dtype;
+  check_weights_fit(config, dtype, impl_->gpu, free_gpu_bytes());
   impl_->weights = weights != nullptr
                        ? std::make_shared<const GpuWeights>(config, *weights, type, team)
                        : std::make_shared<const GpuWeights>(config, type, /*seed=*/1);
@@ -67,6 +58,7 @@ int64_t GpuBackend::weights_bytes() const {
 }
 
 int64_t GpuBackend::workspace_bytes(const GpuExecutorOptions& options) const {
+  check_workspace_fits(impl_->config, impl_->dtype, options, impl_->gpu, free_gpu_bytes());
   return GpuExecutor::workspace_bytes(impl_->config, options, impl_->gpu.sm_count);
 }
 

@@ -28,6 +28,16 @@ struct GpuExecutorOptions {
   Fault fault;
 };
 
+struct GpuMemoryNeed {
+  int64_t weights_bytes = 0;
+  int64_t workspace_bytes = 0;  // of an executor beside the KV cache
+  int64_t kv_block_bytes = 0;   // of all layers
+};
+// Of a model on the first GPU, or on an H100 where there is none. Throws kUnsupported for what the
+// kernels do not take, and kUnavailable in a build without CUDA.
+GpuMemoryNeed gpu_memory_need(const Glm4MoeConfig& config, DType dtype,
+                              const GpuExecutorOptions& options);
+
 class GpuBackend {
  public:
   // "" where the first GPU can run the engine, else the reason.
@@ -43,7 +53,8 @@ class GpuBackend {
   std::string device_name() const;  // "NVIDIA H100 80GB HBM3"
   int64_t free_bytes() const;
   int64_t weights_bytes() const;
-  // What an executor takes beside the KV cache.
+  // What an executor takes beside the KV cache. Throws kOutOfMemory, with every part's size and
+  // what would fit, where it and one block of the cache find no room.
   int64_t workspace_bytes(const GpuExecutorOptions& options) const;
   // Shares the weights; this object may go.
   std::unique_ptr<Executor> make_executor(const GpuExecutorOptions& options,

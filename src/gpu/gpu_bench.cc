@@ -130,7 +130,7 @@ GemmBuffers make_buffers(const std::vector<Product>& products, int64_t num_rows,
   }
   GemmBuffers buffers{DeviceBuffer(static_cast<size_t>(in) * 2, "the rows"),
                       DeviceBuffer(static_cast<size_t>(out) * 4, "the products"),
-                      DeviceBuffer(static_cast<size_t>(scratch) * 2, "gate and up rows"),
+                      DeviceBuffer(static_cast<size_t>(scratch) * 4, "gate and up rows"),
                       DeviceBuffer(kGemmWorkspaceBytes, "the library's workspace")};
   const CudaStream stream;
   cuda::launch_fill_random(buffers.x.data(), type, in, 1.7f, 7, stream.get());

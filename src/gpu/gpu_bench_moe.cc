@@ -37,6 +37,7 @@ class MoeBench {
         weights_(config, type, /*seed=*/1),
         slots_per_row_(config.moe.top_k + config.moe.num_shared_experts),
         x_(bytes_of(kSets * max_rows * config.hidden_size, 2), "the tokens"),
+        wide_x_(bytes_of(kSets * max_rows * config.hidden_size, 4), "the tokens in float32"),
         residual_(bytes_of(max_rows * config.hidden_size, 4), "the residual stream"),
         slots_(bytes_of(4 * max_rows * slots_per_row_ + 2048, 4), "the routing"),
         gathered_(bytes_of(max_rows * slots_per_row_ * config.hidden_size, 2), "gathered rows"),
@@ -46,8 +47,10 @@ class MoeBench {
                "inner rows"),
         outer_(bytes_of(max_rows * slots_per_row_ * config.hidden_size, 4), "outer rows"),
         counts_(bytes_of(config.moe.num_experts, 8), "expert counts"),
-        workspace_(cuda::moe_router_workspace_bytes(max_rows, moe_router_shape(config, type)),
+        workspace_(cuda::moe_router_workspace_bytes(max_rows, moe_router_shape(config)),
                    "the router's workspace") {
+    cuda::launch_fill_random(wide_x_.data(), cuda::ElementType::kF32,
+                             kSets * max_rows * config.hidden_size, 1.7f, 7, timer_.stream());
     cuda::launch_fill_random(x_.data(), type, kSets * max_rows * config.hidden_size, 1.7f, 7,
                              timer_.stream());
     GLMOE_CUDA(cudaMemsetAsync(residual_.data(), 0, residual_.size(), timer_.stream()));
@@ -86,9 +89,10 @@ class MoeBench {
     routing.expert_offsets = slots + 4 * count;
     routing.slots_per_row = static_cast<int>(slots_per_row_);
     const GpuMoe& moe = *weights_.layers()[0].moe;
-    const std::byte* x = x_.data() + bytes_of(set * num_rows * config_.hidden_size, 2);
-    cuda::MoeRouterParams p = moe_router_params(config_, type_, moe, routing);
-    p.x = x;
+    const int64_t first = set * num_rows * config_.hidden_size;
+    const std::byte* x = x_.data() + bytes_of(first, 2);
+    cuda::MoeRouterParams p = moe_router_params(config_, moe, routing);
+    p.x = reinterpret_cast<const float*>(wide_x_.data()) + first;
     p.expert_counts = reinterpret_cast<unsigned long long*>(counts_.data());
     p.workspace = workspace_.data();
     p.workspace_bytes = workspace_.size();
@@ -118,7 +122,7 @@ class MoeBench {
   GpuWeights weights_;
   int64_t slots_per_row_;
   BenchTimer timer_;
-  DeviceBuffer x_, residual_, slots_, gathered_, inner_, outer_, counts_, workspace_;
+  DeviceBuffer x_, wide_x_, residual_, slots_, gathered_, inner_, outer_, counts_, workspace_;
 };
 
 }  // namespace

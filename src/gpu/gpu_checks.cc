@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "gpu/gpu_backend.h"
 #include "kernels/cuda/common/cuda_check.h"
+#include "kernels/cuda/sample/sample.h"
 
 namespace glmoe {
 namespace {
@@ -27,6 +28,10 @@ void check_shapes(const Glm4MoeConfig& config) {
   }
   if (config.moe.top_k > 32 || config.moe.num_experts > 1024 || config.moe.num_shared_experts > 8) {
     reasons.push_back("more than 1024 experts, 32 of them a token, or 8 shared ones");
+  }
+  if (config.vocab_size > cuda::kMaxSampleVocab) {
+    reasons.push_back(
+        fmt::format("vocab_size {} is above {}", config.vocab_size, cuda::kMaxSampleVocab));
   }
   if (reasons.empty()) return;
   fail(ErrorCode::kUnsupported, "backend cuda cannot run this model: {}. Use --backend cpu",

@@ -15,6 +15,10 @@ namespace glmoe {
 // faster one (`glmoe bench gemm` measures both; docs/benchmarks.md).
 inline constexpr int kMaxStreamedRows = 32;
 
+// Rows up to which a product whose result is rounded again further on hands it over as F32: so many
+// stay in the L2. Beyond, F32 would cost the time of its bytes (docs/kernels/cuda-rounding.md).
+inline constexpr int kMaxWideRows = 512;
+
 // Rows an expert gets on average up to which CUTLASS streams the weights: beyond, the tensor cores'
 // rate counts (docs/kernels/cuda-stream-gemm.md).
 inline constexpr int64_t kMaxStreamedRowsPerExpert = 16;

@@ -105,6 +105,7 @@ StepResult GpuExecutor::execute(const StepPlan& plan) {
     for (const SequenceStart& start : plan.started) sampler_.start(start, stream_.get());
     if (plan.empty()) return result;
     maybe_fail_step(options_.fault, plan.step_id);
+    for (const BlockCopy& copy : plan.copies) model_.copy_block(copy.from, copy.to, stream_.get());
     run_step(plan);
     stream_.synchronize();
   } catch (const std::exception& error) {

@@ -59,18 +59,32 @@ int64_t GpuModel::workspace_bytes(const Glm4MoeConfig& config, const GpuModelOpt
   return static_cast<int64_t>(measured.num_bytes) + kOutsideBytes;
 }
 
+// A copy a layer: one strided copy of all would have a whole layer's cache as its pitch, of which
+// CUDA takes no more than 2 GiB.
+void GpuModel::copy_block(int32_t from, int32_t to, cudaStream_t stream) {
+  GLMOE_CHECK(from >= 0 && from < options_.num_blocks && to >= 0 && to < options_.num_blocks,
+              "blocks {} and {}", from, to);
+  const auto bytes = static_cast<size_t>(kv_.block_bytes());
+  for (int64_t layer = 0; layer < kv_.num_layers; ++layer) {
+    auto* blocks = static_cast<std::byte*>(layer_cache(layer).blocks);
+    GLMOE_CUDA(cudaMemcpyAsync(blocks + static_cast<size_t>(to) * bytes,
+                               blocks + static_cast<size_t>(from) * bytes, bytes,
+                               cudaMemcpyDeviceToDevice, stream));
+  }
+}
+
 cuda::PagedKv GpuModel::layer_cache(int64_t layer) const {
   return {.blocks = cache_.data() + layer * options_.num_blocks * kv_.block_bytes(),
           .num_blocks = options_.num_blocks,
           .tokens_per_block = static_cast<int>(options_.tokens_per_block)};
 }
 
-void GpuModel::norm(const float* gamma, const float* x, void* out, int num_rows,
-                    cudaStream_t stream) {
+void GpuModel::norm(const float* gamma, const float* x, int num_rows, cudaStream_t stream) {
   cuda::RmsNormParams p;
   p.x = x;
   p.gamma = gamma;
-  p.out = out;
+  p.out = at_.normed;
+  p.row_factors = at_.row_factors;
   p.x_type = cuda::ElementType::kF32;
   p.gamma_type = cuda::ElementType::kF32;
   p.out_type = type_;
@@ -88,20 +102,30 @@ void GpuModel::multiply(const GpuProduct& product, cudaStream_t stream) {
   }
 }
 
+void GpuModel::project_qkv(const GpuLayer& layer, int num_rows, bool wide, cudaStream_t stream) {
+  GpuProduct product{.x = at_.normed, .w = layer.qkv, .num_rows = num_rows};
+  if (wide) {
+    product.out = at_.wide_qkv;
+    product.epilogue = cuda::StreamEpilogue::kStoreF32;
+  } else {
+    product.out = at_.qkv;
+    product.bias = layer.qkv_bias;
+    product.bias_16 = layer.qkv_bias_16;
+  }
+  multiply(product, stream);
+}
+
 void GpuModel::attention(const GpuBatch& batch, const GpuLayer& layer, int64_t index,
                          cudaStream_t stream) {
   const bool fast = has_fast_heads(config_, options_.tokens_per_block);
-  norm(layer.input_norm, at_.residual, at_.normed, batch.num_rows, stream);
-  multiply({.x = at_.normed,
-            .w = layer.qkv,
-            .out = at_.qkv,
-            .num_rows = batch.num_rows,
-            .bias = layer.qkv_bias,
-            .bias_16 = layer.qkv_bias_16},
-           stream);
+  const bool wide = batch.num_rows <= kMaxWideRows;
+  norm(layer.input_norm, at_.residual, batch.num_rows, stream);
+  project_qkv(layer, batch.num_rows, wide, stream);
 
   cuda::RopeKvWriteParams rope;
   rope.qkv = at_.qkv;
+  rope.wide_qkv = wide ? at_.wide_qkv : nullptr;
+  rope.bias = wide ? layer.qkv_bias : nullptr;
   rope.type = type_;
   rope.heads = heads_;
   rope.q_norm = layer.q_norm;
@@ -184,8 +208,9 @@ void GpuModel::mlp(const GpuMlp& mlp, float* residual, int num_rows, cudaStream_
 
 void GpuModel::moe(const GpuMoe& moe, int64_t index, float* residual, int num_rows,
                    const int32_t* num_valid, cudaStream_t stream) {
-  cuda::MoeRouterParams p = moe_router_params(config_, type_, moe, at_.routing);
-  p.x = at_.normed;
+  cuda::MoeRouterParams p = moe_router_params(config_, moe, at_.routing);
+  p.x = residual;
+  p.row_factors = at_.row_factors;
   p.num_valid = num_valid;
   p.expert_counts = at_.expert_counts + index * config_.moe.num_experts;
   p.workspace = at_.router;
@@ -227,14 +252,15 @@ void GpuModel::forward(const GpuBatch& batch, cudaStream_t stream) {
       tail = at_.tail;
       cuda::launch_gather_rows(at_.residual, batch.logit_rows, tail, num_rows, hidden, stream);
     }
+    if (probe_) probe_(2 * l, tail, num_rows);
     if (num_rows > 0) {
-      norm(layer.post_attention_norm, tail, at_.normed, num_rows, stream);
+      norm(layer.post_attention_norm, tail, num_rows, stream);
       layer.mlp ? mlp(*layer.mlp, tail, num_rows, stream)
                 : moe(*layer.moe, l, tail, num_rows, num_valid, stream);
     }
-    if (probe_) probe_(l, tail, num_rows);
+    if (probe_) probe_(2 * l + 1, tail, num_rows);
   }
-  if (num_rows > 0) norm(weights_.final_norm(), tail, at_.normed, num_rows, stream);
+  if (num_rows > 0) norm(weights_.final_norm(), tail, num_rows, stream);
 }
 
 void GpuModel::head(int first, int count, cudaStream_t stream) {

@@ -1,6 +1,7 @@
 // GLM-4 MoE's forward pass on one GPU, written out as model/glm4_moe.cc writes the CPU's. The
 // residual stream is F32, everything that a matrix product reads is of the weights' 16-bit type,
-// sums are F32, router logits and weights F32 throughout.
+// sums are F32; the router reads the residual stream itself and is F32 throughout. Every rounding:
+// docs/kernels/cuda-rounding.md.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +21,9 @@
 
 namespace glmoe {
 
-// Copies out what a forward pass computes on the way (layer -1: the embedding; l: the residual
-// stream after layer l), for finding where two runs part. Called while work is enqueued.
-using GpuLayerProbe = std::function<void(int64_t layer, const float* residual, int num_rows)>;
+// Copies out the residual stream on its way (half -1: the embedding; 2l: after layer l's attention;
+// 2l + 1: after layer l), for finding where two runs part. Called while work is enqueued.
+using GpuLayerProbe = std::function<void(int64_t half, const float* residual, int num_rows)>;
 
 class GpuModel {
  public:
@@ -43,8 +44,11 @@ class GpuModel {
   float* logits() const { return at_.logits; }  // [count, V]
   int64_t logits_stride() const { return at_.logits_stride; }
   const unsigned long long* expert_counts() const { return at_.expert_counts; }  // [L, E]
+  const GpuRouting& routing() const { return at_.routing; }  // of the last MoE layer that ran
   const GpuMoeBackend& moe_backend() const { return *moe_backend_; }
   const KvGeometry& kv_geometry() const { return kv_; }
+  // Enqueues the copy of one block's whole content, in every layer, to another.
+  void copy_block(int32_t from, int32_t to, cudaStream_t stream);
   void set_probe(GpuLayerProbe probe) { probe_ = std::move(probe); }
 
  private:
@@ -52,7 +56,9 @@ class GpuModel {
   void mlp(const GpuMlp& mlp, float* residual, int num_rows, cudaStream_t stream);
   void moe(const GpuMoe& moe, int64_t index, float* residual, int num_rows,
            const int32_t* num_valid, cudaStream_t stream);
-  void norm(const float* gamma, const float* x, void* out, int num_rows, cudaStream_t stream);
+  // To at_.normed and at_.row_factors.
+  void norm(const float* gamma, const float* x, int num_rows, cudaStream_t stream);
+  void project_qkv(const GpuLayer& layer, int num_rows, bool wide, cudaStream_t stream);
   // By the faster kernel for so many rows.
   void multiply(const GpuProduct& product, cudaStream_t stream);
   cuda::PagedKv layer_cache(int64_t layer) const;

@@ -1,5 +1,6 @@
 #include "gpu/gpu_product.h"
 
+#include "gpu/gpu_choices.h"
 #include "kernels/cuda/moe/silu_mul.h"
 
 namespace glmoe {
@@ -40,7 +41,8 @@ void launch_library_product(const GpuProduct& product, cuda::ElementType type,
   p.bias = product.bias_16;
   p.type = type;
   p.accumulate = product.epilogue == StreamEpilogue::kAddF32;
-  p.wide = p.accumulate || product.epilogue == StreamEpilogue::kStoreF32;
+  const bool wide_middle = swiglu && product.num_rows <= kMaxWideRows;
+  p.wide = p.accumulate || product.epilogue == StreamEpilogue::kStoreF32 || wide_middle;
   p.num_rows = product.num_rows;
   p.out_size = product.w.rows;
   p.in_size = product.w.cols;
@@ -51,7 +53,7 @@ void launch_library_product(const GpuProduct& product, cuda::ElementType type,
   cuda::SiluMulParams silu;
   silu.gate_up = scratch;
   silu.out = product.out;
-  silu.in_type = type;
+  silu.in_type = wide_middle ? cuda::ElementType::kF32 : type;
   silu.out_type = type;
   silu.num_rows = product.num_rows;
   silu.width = static_cast<int>(product.w.rows / 2);

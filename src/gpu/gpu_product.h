@@ -26,7 +26,8 @@ struct GpuProduct {
 // By the weight-streaming kernel.
 void launch_streamed_product(const GpuProduct& product, cuda::ElementType type, int num_sms,
                              cudaStream_t stream);
-// By cuBLASLt, for kSwiglu with a second kernel; `scratch` is then [T, N] of the weights' type.
+// By cuBLASLt, for kSwiglu with a second kernel; `scratch` is then [T, N] of the weights' type, F32
+// to kMaxWideRows.
 void launch_library_product(const GpuProduct& product, cuda::ElementType type,
                             cuda::DenseGemm& gemm, void* scratch, cudaStream_t stream);
 

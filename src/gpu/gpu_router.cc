@@ -18,10 +18,9 @@ cuda::MoeRouterMode router_mode(ExpertScaleNormalizationMode mode) {
 
 }  // namespace
 
-cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config, cuda::ElementType type) {
+cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config) {
   const MoeConfig& moe = config.moe;
   cuda::MoeRouterParams p;
-  p.x_type = type;
   p.hidden_size = static_cast<int>(config.hidden_size);
   p.mode = router_mode(moe.normalization_mode);
   p.num_experts = static_cast<int>(moe.num_experts);
@@ -35,9 +34,9 @@ cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config, cuda::Elemen
   return p;
 }
 
-cuda::MoeRouterParams moe_router_params(const Glm4MoeConfig& config, cuda::ElementType type,
-                                        const GpuMoe& weights, const GpuRouting& routing) {
-  cuda::MoeRouterParams p = moe_router_shape(config, type);
+cuda::MoeRouterParams moe_router_params(const Glm4MoeConfig& config, const GpuMoe& weights,
+                                        const GpuRouting& routing) {
+  cuda::MoeRouterParams p = moe_router_shape(config);
   p.weight = weights.router;
   p.selection_bias = weights.selection_bias;
   p.expert_ids = routing.expert_ids;

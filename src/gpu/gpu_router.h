@@ -9,9 +9,9 @@
 namespace glmoe {
 
 // The problem's shape, without its pointers.
-cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config, cuda::ElementType type);
-// That, with a layer's weights and the places of the result; rows, counts and workspace are left.
-cuda::MoeRouterParams moe_router_params(const Glm4MoeConfig& config, cuda::ElementType type,
-                                        const GpuMoe& weights, const GpuRouting& routing);
+cuda::MoeRouterParams moe_router_shape(const Glm4MoeConfig& config);
+// That, with a layer's weights and the places of the result; input, counts and workspace are left.
+cuda::MoeRouterParams moe_router_params(const Glm4MoeConfig& config, const GpuMoe& weights,
+                                        const GpuRouting& routing);
 
 }  // namespace glmoe

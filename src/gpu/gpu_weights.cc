@@ -35,6 +35,7 @@ struct Item {
   int64_t source_cols = 0;     // the rest of a row is zero
   DType source_dtype = DType::kF32;
   std::function<const std::byte*(int64_t row)> source;  // nullptr: a row of zeros
+  const float* column_factors = nullptr;                // F32 alone: [cols] or nullptr
   bool is_norm = false;                                 // dummy weights: ones
 
   int64_t row_bytes() const { return cols * static_cast<int64_t>(cuda::element_size(type)); }
@@ -69,6 +70,10 @@ class Uploader {
     CudaEvent copied;
   };
 
+  static void multiply(std::byte* row, const float* factors, int64_t count) {
+    auto* values = reinterpret_cast<float*>(row);
+    for (int64_t i = 0; i < count; ++i) values[i] *= factors[i];
+  }
   void fill(const Item& item, int64_t begin, int64_t count, std::byte* to) {
     const size_t size = cuda::element_size(item.type);
     team_.parallel_for(count, 4, [&](int64_t first, int64_t last, int) {
@@ -80,6 +85,7 @@ class Uploader {
           convert_elements(from, item.source_dtype, row, dtype_of(item.type),
                            static_cast<size_t>(valid));
         }
+        if (item.column_factors != nullptr) multiply(row, item.column_factors, valid);
         std::memset(row + static_cast<size_t>(valid) * size, 0,
                     static_cast<size_t>(item.cols - valid) * size);
       }
@@ -118,8 +124,11 @@ class GpuWeights::Layout {
     item.source = [source](int64_t) { return reinterpret_cast<const std::byte*>(source); };
     return place(std::move(item), size, DType::kF32);
   }
-  const float* wide_matrix(int64_t rows, int64_t cols, const TensorView* source) {
+  // Each row times `column_factors`, [cols].
+  const float* wide_matrix(int64_t rows, int64_t cols, const TensorView* source,
+                           const float* column_factors) {
     Item item{.type = cuda::ElementType::kF32, .rows = rows, .cols = cols};
+    item.column_factors = column_factors;
     if (source != nullptr) {
       item.source = [view = *source](int64_t row) { return row_of(view, row); };
     }
@@ -181,14 +190,14 @@ void GpuWeights::lay_out(const Glm4MoeConfig& c, const Glm4MoeWeights* weights, 
     made.down = layout.plain(hidden, width, from == nullptr ? nullptr : &from->down.codes);
     return made;
   };
-  const auto moe = [&](const MoeWeights* from) {
+  const auto moe = [&](const MoeWeights* from, std::span<const float> norm) {
     const MoeConfig& m = c.moe;
     const int64_t width = m.moe_intermediate_size;
     const int64_t routed = m.num_experts;
     GpuMoe made;
     made.num_experts = routed + m.num_shared_experts;
-    made.router =
-        layout.wide_matrix(routed, hidden, from == nullptr ? nullptr : &from->router.codes);
+    made.router = layout.wide_matrix(routed, hidden,
+                                     from == nullptr ? nullptr : &from->router.codes, norm.data());
     if (from == nullptr ? m.normalization_mode == ExpertScaleNormalizationMode::kSigmoidBiasRenorm
                         : !from->selection_bias.empty()) {
       made.selection_bias =
@@ -250,7 +259,7 @@ void GpuWeights::lay_out(const Glm4MoeConfig& c, const Glm4MoeWeights* weights, 
     layer.o = layout.plain(hidden, c.q_size(), from == nullptr ? nullptr : &from->o.codes);
     layer.post_attention_norm = vector(hidden, &LayerWeights::post_attention_norm, true, true);
     if (c.is_moe_layer(l)) {
-      layer.moe = moe(from == nullptr ? nullptr : &*from->moe);
+      layer.moe = from == nullptr ? moe(nullptr, {}) : moe(&*from->moe, from->post_attention_norm);
     } else {
       layer.mlp = mlp(c.intermediate_size, from == nullptr ? nullptr : &*from->mlp);
     }
@@ -262,6 +271,12 @@ void GpuWeights::lay_out(const Glm4MoeConfig& c, const Glm4MoeWeights* weights, 
                  ? embedding_
                  : layout.plain(c.vocab_size, hidden,
                                 weights == nullptr ? nullptr : &weights->lm_head.codes);
+}
+
+int64_t GpuWeights::bytes_of(const Glm4MoeConfig& config, cuda::ElementType type) {
+  Layout measure(type, nullptr);
+  GpuWeights(type).lay_out(config, nullptr, measure);
+  return measure.num_bytes();
 }
 
 GpuWeights::GpuWeights(const Glm4MoeConfig& config, const Glm4MoeWeights& weights,

@@ -29,7 +29,8 @@ struct GpuMlp {
 
 // The shared experts are experts E .. E + n - 1 of the stacks.
 struct GpuMoe {
-  const float* router = nullptr;          // [E, H]
+  // [E, H]; column h times the norm's gamma[h], since the router reads what the norm does.
+  const float* router = nullptr;
   const float* selection_bias = nullptr;  // [E] or nullptr
   GpuMatrix gate_up;                      // [(E + n) * 2I, H], by eight
   GpuMatrix down;                         // [(E + n) * H, I]
@@ -56,6 +57,8 @@ class GpuWeights {
   // kOutOfMemory with the sizes.
   GpuWeights(const Glm4MoeConfig& config, const Glm4MoeWeights& weights, cuda::ElementType type,
              ThreadTeam& team);
+  // What the arena takes; nothing is allocated.
+  static int64_t bytes_of(const Glm4MoeConfig& config, cuda::ElementType type);
   // Random weights made on the GPU, as dummy_weights makes them on the host.
   GpuWeights(const Glm4MoeConfig& config, cuda::ElementType type, uint64_t seed);
 
@@ -71,6 +74,7 @@ class GpuWeights {
 
  private:
   class Layout;
+  explicit GpuWeights(cuda::ElementType type) : type_(type) {}
   void lay_out(const Glm4MoeConfig& config, const Glm4MoeWeights* weights, Layout& layout);
 
   cuda::ElementType type_;

@@ -1,5 +1,7 @@
 #include "gpu/gpu_workspace.h"
 
+#include <algorithm>
+
 #include "gpu/gpu_choices.h"
 #include "gpu/gpu_router.h"
 #include "kernels/cuda/attention/attention_decode.h"
@@ -34,6 +36,7 @@ cuda::AttentionHeads attention_heads(const Glm4MoeConfig& config) {
 GpuWorkspace::GpuWorkspace(const Glm4MoeConfig& c, const GpuModelOptions& options,
                            cuda::ElementType type, std::byte* base) {
   const int64_t rows = options.max_rows;
+  const int64_t wide_rows = std::min<int64_t>(rows, kMaxWideRows);
   const auto size = static_cast<int64_t>(cuda::element_size(type));
   const int64_t dense_inner = GpuWeights::padded(c.intermediate_size);
   logits_stride = (c.vocab_size + 3) / 4 * 4;
@@ -41,16 +44,18 @@ GpuWorkspace::GpuWorkspace(const Glm4MoeConfig& c, const GpuModelOptions& option
     attention_bytes = cuda::attention_decode_workspace_bytes(attention_heads(c), options.num_sms);
   }
   if (c.num_moe_layers() > 0) {
-    router_bytes = cuda::moe_router_workspace_bytes(rows, moe_router_shape(c, type));
+    router_bytes = cuda::moe_router_workspace_bytes(rows, moe_router_shape(c));
   }
   gemm_bytes = kGemmBytes;
   Arena arena(base);
   arena.place(residual, rows * c.hidden_size * 4);
   arena.place(tail, rows * c.hidden_size * 4);
   arena.place(normed, rows * c.hidden_size * size);
+  arena.place(row_factors, rows * 4);
   arena.place(qkv, rows * (c.q_size() + 2 * c.kv_size()) * size);
+  arena.place(wide_qkv, wide_rows * (c.q_size() + 2 * c.kv_size()) * 4);
   arena.place(attended, rows * GpuWeights::padded(c.q_size()) * size);
-  arena.place(gate_up, rows * 2 * dense_inner * size);
+  arena.place(gate_up, std::max(rows * size, wide_rows * 4) * 2 * dense_inner);
   arena.place(inner, rows * dense_inner * size);
   arena.place(logits, options.max_logit_rows * logits_stride * 4);
   arena.place(rope_table, options.max_positions * c.rotary_dim() * 4);

@@ -28,14 +28,16 @@ struct GpuWorkspace {
                std::byte* base);
 
   size_t num_bytes = 0;
-  float* residual = nullptr;  // [T, H]
-  float* tail = nullptr;      // [T, H]: rows that want logits, in the last layer's second half
-  void* normed = nullptr;     // [T, H] of the weights' type, as the next four
-  void* qkv = nullptr;        // [T, (Hq + 2 Hkv) D]
-  void* attended = nullptr;   // [T, Hq D padded]
-  void* gate_up = nullptr;    // [T, 2F padded]
-  void* inner = nullptr;      // [T, F padded]
-  float* logits = nullptr;    // [max_logit_rows, logits_stride]
+  float* residual = nullptr;     // [T, H]
+  float* tail = nullptr;         // [T, H]: rows that want logits, in the last layer's second half
+  void* normed = nullptr;        // [T, H] of the weights' type, as qkv, attended and inner
+  float* row_factors = nullptr;  // [T], of the last norm
+  void* qkv = nullptr;           // [T, (Hq + 2 Hkv) D]
+  float* wide_qkv = nullptr;     // the same in F32, kMaxWideRows at most
+  void* attended = nullptr;      // [T, Hq D padded]
+  void* gate_up = nullptr;       // [T, 2F padded], F32 to kMaxWideRows
+  void* inner = nullptr;         // [T, F padded]
+  float* logits = nullptr;       // [max_logit_rows, logits_stride]
   int64_t logits_stride = 0;
   float* rope_table = nullptr;  // [max_positions, R]
   void* attention = nullptr;    // the kernel's own

@@ -13,6 +13,8 @@ namespace {
 
 struct GpuBackend::Impl {};
 
+GpuMemoryNeed gpu_memory_need(const Glm4MoeConfig&, DType, const GpuExecutorOptions&) { refuse(); }
+
 std::string GpuBackend::why_not() { return why_no_gpu(); }
 
 GpuBackend::GpuBackend(const Glm4MoeConfig&, const Glm4MoeWeights*, DType, ThreadTeam&) {

@@ -94,26 +94,28 @@ MemoryPlan plan_stage(const WeightPlan& weights, const MemoryPlanOptions& option
 }
 
 std::vector<std::pair<const char*, int64_t>> rows_of(const MemoryPlan& plan) {
-  return {{"embedding", plan.embedding},
-          {"attention", plan.attention},
-          {"dense_mlp", plan.dense_mlp},
-          {"routed_experts", plan.routed_experts},
-          {"shared_experts", plan.shared_experts},
-          {"router", plan.router},
-          {"norms", plan.norms},
-          {"lm_head", plan.lm_head},
-          {"mtp", plan.mtp},
-          {"weights", plan.weight_bytes()},
-          {"kv_cache", plan.kv_bytes()},
-          {"workspace", plan.workspace},
-          {"total", plan.total_bytes()}};
+  std::vector<std::pair<const char*, int64_t>> rows = {{"embedding", plan.embedding},
+                                                       {"attention", plan.attention},
+                                                       {"dense_mlp", plan.dense_mlp},
+                                                       {"routed_experts", plan.routed_experts},
+                                                       {"shared_experts", plan.shared_experts},
+                                                       {"router", plan.router},
+                                                       {"norms", plan.norms},
+                                                       {"lm_head", plan.lm_head},
+                                                       {"mtp", plan.mtp}};
+  if (plan.padding > 0) rows.emplace_back("padding", plan.padding);
+  rows.emplace_back("weights", plan.weight_bytes());
+  rows.emplace_back("kv_cache", plan.kv_bytes());
+  rows.emplace_back("workspace", plan.workspace);
+  rows.emplace_back("total", plan.total_bytes());
+  return rows;
 }
 
 }  // namespace
 
 int64_t MemoryPlan::weight_bytes() const {
   return embedding + attention + dense_mlp + routed_experts + shared_experts + router + norms +
-         lm_head + mtp;
+         lm_head + mtp + padding;
 }
 
 double MemoryPlan::active_weight_bytes_per_token() const {

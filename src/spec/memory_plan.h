@@ -25,6 +25,7 @@ struct MemoryPlanOptions {
 struct MemoryPlan {
   int64_t embedding = 0, attention = 0, dense_mlp = 0, routed_experts = 0, shared_experts = 0;
   int64_t router = 0, norms = 0, lm_head = 0, mtp = 0;
+  int64_t padding = 0;  // what a GPU's layout adds to the weights; plan_memory leaves it 0
   int64_t kv_bytes_per_token = 0;
   int64_t kv_tokens = 0;  // asked for, rounded up to whole blocks
   int64_t workspace = 0;

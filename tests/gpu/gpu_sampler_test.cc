@@ -135,7 +135,7 @@ ResolvedSampling mixed(uint64_t i) {
   if (i % 7 == 3) s.frequency_penalty = -0.4f;
   if (i % 4 == 3)
     s.logit_bias = {{3, 4.0f}, {4000, -100.0f}, {static_cast<int32_t>(100 + i), 2.5f}};
-  if (i % 4 == 2) s.num_logprobs = static_cast<int64_t>(i);
+  if (i % 4 == 2) s.num_logprobs = static_cast<int64_t>(i % 21);  // 20 is the most there are
   s.min_tokens = i % 6 == 1 ? 4 : 0;
   s.stop_token_ids = {17, 17, 255, 4989};
   return s;

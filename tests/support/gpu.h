@@ -31,6 +31,20 @@ inline LlmOptions demo_options(const std::string& backend, const std::string& dt
   return options;
 }
 
+// The demo cases' prompts and answers one after the other, from the first on again as needed.
+inline std::vector<int32_t> demo_text(int64_t length) {
+  const std::vector<DemoCase> cases = demo_cases();
+  std::vector<int32_t> text;
+  while (static_cast<int64_t>(text.size()) < length) {
+    for (const DemoCase& demo : cases) {
+      text.insert(text.end(), demo.prompt_ids.begin(), demo.prompt_ids.end());
+      text.insert(text.end(), demo.greedy_ids.begin(), demo.greedy_ids.end());
+    }
+  }
+  text.resize(static_cast<size_t>(length));
+  return text;
+}
+
 // Judges two greedy answers to one prompt where arithmetic differs in its rounding: equal, or equal
 // up to a token at which both choices were as good as each other. That is: in float32 their logits
 // are no further apart than the CPU's bfloat16 moves logits of that row.

@@ -203,16 +203,20 @@ void bench_prefill(cudaStream_t stream) {
   }
 }
 
-void measure_rope(int num_rows, bool norm, double bandwidth, cudaStream_t stream) {
+void measure_rope(int num_rows, bool norm, bool wide, double bandwidth, cudaStream_t stream) {
   constexpr int kRotary = 64, kPositions = 65536, kPage = 64;
-  const double row_bytes =
-      (norm ? 2.0 * 96 * 128 : 2.0 * 96 * kRotary) * sizeof(Bf16) + 2 * kTokenBytes;
+  // Each q number is read and written, those behind the rotation only where they have to be.
+  const double q = norm || wide ? 96.0 * 128 : 96.0 * kRotary;
+  const double row_bytes = wide ? q * (sizeof(float) + sizeof(Bf16)) + 3 * kTokenBytes
+                                : 2 * q * sizeof(Bf16) + 2 * kTokenBytes;
   const double bytes = num_rows * row_bytes;
   const size_t row_size = static_cast<size_t>(num_rows) * static_cast<size_t>(kAir.qkv_width());
   const auto series = static_cast<int>(
-      std::clamp(static_cast<double>(kRotatedBytes) / static_cast<double>(row_size * sizeof(Bf16)),
+      std::clamp(static_cast<double>(kRotatedBytes) / static_cast<double>(row_size * sizeof(float)),
                  1.0, double{kCalls}));
   const auto qkv = random_array(row_size * static_cast<size_t>(series), 1);
+  const DeviceArray<float> wide_qkv(
+      std::vector<float>(wide ? row_size * static_cast<size_t>(series) : 1, 0.7f));
   const Cache cache((int64_t{num_rows} + kPage) / kPage * kPage * series, kPage);
   std::vector<int32_t> positions(static_cast<size_t>(num_rows));
   std::iota(positions.begin(), positions.end(), 100);
@@ -235,12 +239,13 @@ void measure_rope(int num_rows, bool norm, double bandwidth, cudaStream_t stream
       stream,
       [&](int i) {
         p.qkv = qkv->data() + static_cast<size_t>(i % series) * row_size;
+        if (wide) p.wide_qkv = wide_qkv.data() + static_cast<size_t>(i % series) * row_size;
         p.slots = slots_dev.data() + i % series * num_rows;
         launch_rope_kv_write(p, stream);
       },
       kCalls);
-  std::printf("rope    %6d rows %-8s %8.2f MB %9.2f us %7.0f GB/s %5.1f%% of read\n", num_rows,
-              norm ? "QK norm" : "", bytes * 1e-6, us, bytes / us * 1e-3,
+  std::printf("rope    %6d rows %-8s %-4s %8.2f MB %9.2f us %7.0f GB/s %5.1f%% of read\n", num_rows,
+              norm ? "QK norm" : "", wide ? "F32" : "", bytes * 1e-6, us, bytes / us * 1e-3,
               100.0 * bytes / us * 1e-3 / bandwidth);
 }
 
@@ -253,7 +258,11 @@ void run(const std::vector<std::string>& wanted, const GpuInfo& gpu, cudaStream_
               bandwidth);
   if (asked("rope")) {
     for (const bool norm : {false, true}) {
-      for (const int rows : {1, 64, 1024, 8192}) measure_rope(rows, norm, bandwidth, stream);
+      for (const bool wide : {false, true}) {
+        for (const int rows : {1, 64, 512, 2048}) {
+          measure_rope(rows, norm, wide, bandwidth, stream);
+        }
+      }
     }
   }
   if (asked("decode")) bench_decode(bandwidth, stream);

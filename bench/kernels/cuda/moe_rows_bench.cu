@@ -42,6 +42,7 @@ struct Problem {
         num_rows(rows),
         slots_per_row(m.top_k + kShared),
         num_slots(static_cast<size_t>(rows) * static_cast<size_t>(slots_per_row)),
+        wide_x(static_cast<size_t>(rows) * static_cast<size_t>(m.hidden_size)),
         x(static_cast<size_t>(rows) * static_cast<size_t>(m.hidden_size)),
         weights(kLayers * static_cast<size_t>(m.num_experts) * static_cast<size_t>(m.hidden_size)),
         bias(static_cast<size_t>(m.num_experts)),
@@ -63,6 +64,9 @@ struct Problem {
     std::vector<Bf16> x_values(x.size());
     for (Bf16& value : x_values) value = __float2bfloat16_rn(normal(generator));
     x.upload(x_values);
+    std::vector<float> wide_values(wide_x.size());
+    for (float& value : wide_values) value = normal(generator);
+    wide_x.upload(wide_values);
     std::vector<float> weight_values(weights.size());
     const float scale = 1.0f / std::sqrt(static_cast<float>(m.hidden_size));
     for (float& value : weight_values) value = scale * normal(generator);
@@ -88,7 +92,7 @@ struct Problem {
   }
   MoeRouterParams router(int i, bool sort) const {
     MoeRouterParams p = router_shape();
-    p.x = x.data();
+    p.x = wide_x.data();
     p.weight = weights.data() + static_cast<size_t>(i % kLayers) * weights.size() / kLayers;
     p.selection_bias = bias.data();
     p.expert_ids = ids.data();
@@ -120,6 +124,7 @@ struct Problem {
   int64_t num_rows;
   int slots_per_row;
   size_t num_slots;
+  DeviceArray<float> wide_x;
   DeviceArray<Bf16> x;
   DeviceArray<float> weights, bias, slot_weights, residual;
   DeviceArray<unsigned long long> counts;
@@ -140,8 +145,8 @@ void measure(const Model& model, int64_t num_rows, double copy, cudaStream_t str
   const double rows = static_cast<double>(num_rows), slots = static_cast<double>(p.num_slots);
   const double h = model.hidden_size, i = model.width, e = model.num_experts;
   constexpr double kBf16FlopsPerUs = 989e6;
-  const double product = 3 * 2 * rows * e * h / kBf16FlopsPerUs;
-  const double router = std::max(floor_us(4 * e * h + 2 * rows * h + 8 * slots), product);
+  const double product = 6 * 2 * rows * e * h / kBf16FlopsPerUs;
+  const double router = std::max(floor_us(4 * e * h + 4 * rows * h + 8 * slots), product);
   print(p, "router",
         median_us(stream, [&](int n) { launch_moe_router(p.router(n, false), stream); }), router);
   print(p, "router + sort",

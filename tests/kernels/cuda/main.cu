@@ -1,7 +1,11 @@
-// Runs the tests on a GPU. Exit status: 0 all passed, 1 one failed, 77 left out (no GPU that the
-// kernels run on; the reason is printed, and ctest shows the test as skipped).
+// Runs the tests on a GPU: kernels_cuda_test [--quick] [--without=PART] [PART...], those whose
+// names have a PART. --quick leaves large cases out (harness.h). Exit status: 0 all passed, 1 one
+// failed, 2 wrong usage, 77 left out (no GPU that the kernels run on; the reason is printed, and
+// ctest shows the test as skipped).
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include "device/gpu_info.h"
 #include "glmoe/error.h"
@@ -11,8 +15,12 @@ namespace glmoe::cuda_test {
 namespace {
 
 constexpr int kSkipped = 77;
+constexpr int kWrongUsage = 2;
 constexpr int kShownFailures = 5;
+constexpr double kQuickNumbers = 1.5e6;
 int num_failures = 0;  // of the running test
+int num_left_out = 0;
+bool is_quick = false;
 
 bool run(const Test& test) {
   num_failures = 0;
@@ -49,6 +57,12 @@ std::vector<Test>& all_tests() {
   return tests;
 }
 
+bool leaves_out(double numbers) {
+  const bool left_out = is_quick && numbers > kQuickNumbers;
+  num_left_out += left_out;
+  return left_out;
+}
+
 void expect(bool condition, const std::string& what) {
   if (condition) return;
   if (++num_failures <= kShownFailures) std::printf("  %s\n", what.c_str());
@@ -65,18 +79,48 @@ void expect_refused(const std::function<void()>& body, const std::string& part) 
   expect(false, "not refused: wanted an error with \"" + part + "\"");
 }
 
-int run_all() {
+bool has_any(const Test& test, const std::vector<std::string_view>& parts) {
+  return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
+    return test.name.find(part) != std::string::npos;
+  });
+}
+
+int run_tests(const std::vector<std::string_view>& arguments) {
+  constexpr std::string_view kWithout = "--without=";
+  std::vector<std::string_view> parts, left_out;
+  for (const std::string_view argument : arguments) {
+    if (argument == "--quick") {
+      is_quick = true;
+    } else if (argument.starts_with(kWithout)) {
+      left_out.push_back(argument.substr(kWithout.size()));
+    } else if (argument.starts_with("-")) {
+      std::printf(
+          "kernels_cuda_test [--quick] [--without=PART] [PART...]: tests whose names have a "
+          "PART\n");
+      return kWrongUsage;
+    } else {
+      parts.push_back(argument);
+    }
+  }
   const std::string reason = why_not();
   if (!reason.empty()) {
     std::printf("skipped: %s\n", reason.c_str());
     return kSkipped;
   }
-  int failed = 0;
-  for (const Test& test : all_tests()) failed += run(test) ? 0 : 1;
-  std::printf("%zu tests, %d failed\n", all_tests().size(), failed);
-  return failed == 0 && !all_tests().empty() ? 0 : 1;
+  int failed = 0, ran = 0;
+  for (const Test& test : all_tests()) {
+    if (has_any(test, left_out) || (!parts.empty() && !has_any(test, parts))) continue;
+    ++ran;
+    failed += run(test) ? 0 : 1;
+  }
+  std::printf("%d tests, %d failed", ran, failed);
+  if (is_quick) std::printf(", %d large cases left out", num_left_out);
+  std::printf("\n");
+  return failed == 0 && ran > 0 ? 0 : 1;
 }
 
 }  // namespace glmoe::cuda_test
 
-int main() { return glmoe::cuda_test::run_all(); }
+int main(int count, char** arguments) {
+  return glmoe::cuda_test::run_tests({arguments + 1, arguments + count});
+}

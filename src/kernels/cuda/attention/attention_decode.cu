@@ -42,13 +42,15 @@ struct KernelParams {
   float* slots;
 };
 
-// The warp that keeps the stages full, through all splits of the block.
+// The warp that keeps the stages full, through all splits of the block. Only a sequence's last tile
+// has a position that the kernel before this one writes: the others need not wait for it.
 __device__ void produce(const KernelParams& k, const CUtensorMap* map, Shared& shared) {
   DecodeWork work = shared.start;
   BlockTableWindow window;
   int stage = 0;
   uint32_t parity = 1;
   int sequence = -1, kv_len = 0;
+  bool has_waited = false;
   for (; !work.done(k.layout); work.next(k.layout)) {
     if (work.sequence != sequence) {
       sequence = work.sequence;
@@ -59,6 +61,10 @@ __device__ void produce(const KernelParams& k, const CUtensorMap* map, Shared& s
     const int head = work.pair / k.layout.head_tiles;
     for (int tile = work.tile_begin(); tile < work.tile_end(); ++tile) {
       barrier_wait(&shared.empty[stage], parity);
+      if (!has_waited && tile + 1 == work.splits.num_tiles) {
+        wait_for_earlier_kernels();
+        has_waited = true;
+      }
       load_kv_tile<kDecodeTile, 2, true>(map, k.cache, window, head, tile * kDecodeTile, kv_len, 0,
                                          shared.stages[stage], &shared.full[stage]);
       if (++stage == kStages) stage = 0, parity ^= 1;
@@ -212,13 +218,13 @@ __global__ void __launch_bounds__(kThreads, 1)
     barrier_init(&shared.gathered, 1);
     barrier_init_fence();
   }
-  wait_for_earlier_kernels();
   let_next_kernel_start();
   if (warp == 0) find_work(k, shared);
   __syncthreads();
   if (warp == kConsumers) {
     produce(k, &map, shared);
   } else {
+    wait_for_earlier_kernels();
     consume<T>(k, shared);
   }
 }

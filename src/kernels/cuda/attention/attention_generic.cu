@@ -35,16 +35,21 @@ __global__ void rope_kv_write_generic_kernel(const RopeKvWriteParams p) {
   const int64_t row = blockIdx.y;
   const int64_t slot = p.slots[row];
   if (head >= heads.num_heads + 2 * heads.num_kv_heads || slot < 0) return;
-  T* from = static_cast<T*>(p.qkv) + row * heads.qkv_width() + head * heads.head_dim;
+  const int64_t at = row * heads.qkv_width() + head * heads.head_dim;
+  T* narrow = static_cast<T*>(p.qkv) + at;
+  const auto input = [&](int d) {
+    if (p.wide_qkv == nullptr) return to_float(narrow[d]);
+    return p.wide_qkv[at + d] + (p.bias == nullptr ? 0.0f : p.bias[head * heads.head_dim + d]);
+  };
   const bool is_query = head < heads.num_heads;
   const bool is_value = head >= heads.num_heads + heads.num_kv_heads;
-  T* to = from;
+  T* to = narrow;
   if (!is_query) {
     const int kv_head = (head - heads.num_heads) % heads.num_kv_heads;
     to = cache_row<T>(p.kv, heads, slot, kv_head, is_value);
   }
   if (is_value) {
-    for (int d = lane; d < heads.head_dim; d += kWarp) to[d] = from[d];
+    for (int d = lane; d < heads.head_dim; d += kWarp) to[d] = from_float<T>(input(d));
     return;
   }
   const float* gamma = is_query ? p.q_norm : p.k_norm;
@@ -52,12 +57,12 @@ __global__ void rope_kv_write_generic_kernel(const RopeKvWriteParams p) {
   if (gamma != nullptr) {
     float squares = 0.0f;
     for (int d = lane; d < heads.head_dim; d += kWarp) {
-      squares += to_float(from[d]) * to_float(from[d]);
+      squares += input(d) * input(d);
     }
     scale = rsqrtf(warp_sum(squares) / static_cast<float>(heads.head_dim) + p.eps);
   }
   const auto normed = [&](int d) {
-    return to_float(from[d]) * scale * (gamma != nullptr ? gamma[d] : 1.0f);
+    return input(d) * scale * (gamma != nullptr ? gamma[d] : 1.0f);
   };
   const float* table = p.rope_table + static_cast<int64_t>(p.positions[row]) * p.rotary_dim;
   const int half = p.rotary_dim / 2;

@@ -32,12 +32,14 @@ struct PagedKv {
   int tokens_per_block = 0;  // P: 16, 32, 64 or 128
 };
 
-// In place on qkv: RMSNorm of each q and k head where its gamma is given, then the rotation of its
-// first R dimensions (half-split pairs i, i + R/2). F32 mathematics, one rounding at the end. q
-// stays in qkv's first Hq*D columns; k and v go to the cache, and the k and v columns of qkv are
-// left as they were.
+// RMSNorm of each q and k head where its gamma is given, then the rotation of its first R
+// dimensions (half-split pairs i, i + R/2). F32 mathematics, one rounding at the end. q goes to
+// qkv's first Hq*D columns, k and v to the cache; the k and v columns of qkv are left as they were.
+// The input is qkv itself, or where it is given wide_qkv with its bias.
 struct RopeKvWriteParams {
   void* qkv = nullptr;                    // [T, (Hq + 2 Hkv) D] of type; 16-byte aligned
+  const float* wide_qkv = nullptr;        // [T, (Hq + 2 Hkv) D] or nullptr
+  const float* bias = nullptr;            // [(Hq + 2 Hkv) D] or nullptr; added to wide_qkv
   ElementType type = ElementType::kBf16;  // kBf16 or kF16, of qkv and cache
   AttentionHeads heads;
   const float* q_norm = nullptr;       // [D] or nullptr: no norm of q
@@ -54,7 +56,9 @@ struct RopeKvWriteParams {
 
 // Sequences of exactly one row each. Row row[s] of sequence s attends to positions 0 ..
 // kv_len[s]-1, its own (the last) included; all of them are in the cache. kv_len[s] = 0 is padding:
-// nothing is read or written for it.
+// nothing is read or written for it. The kernel launched before may still write q and the cache at
+// each sequence's last position while this one starts; row, kv_len, block_tables and the other
+// positions have to be there.
 struct AttentionDecodeParams {
   const void* qkv = nullptr;  // [T, (Hq + 2 Hkv) D] of type; q is its first Hq*D columns
   void* out = nullptr;        // [T, Hq*D] of type

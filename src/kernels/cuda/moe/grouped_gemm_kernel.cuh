@@ -22,6 +22,9 @@ inline constexpr int kGemmThreads = 384;  // a warpgroup that loads, two that mu
 inline constexpr int kGroupThreads = 128;
 inline constexpr int kTileK = 64;  // 128 bytes: the widest swizzle
 inline constexpr int kGemmStages = 4;
+// Steps of K that a stage holds in a narrow tile, 1 or 2: it has room for two, and fewer turns of
+// the ring are what a narrow tile gains by.
+inline constexpr int kNarrowSteps = 2;
 inline constexpr int kNumbers = 2;  // of tiles under way to those who multiply
 inline constexpr int kLoaderRegisters = 40;
 inline constexpr int kMathRegisters = 232;
@@ -209,14 +212,13 @@ __device__ void load_tiles(const GroupedGemmParams& p, TileWalk walk, GemmShared
     const Tensor w_from = w_slice.partition_S(local_tile(
         w(_, _, tile.expert), Shape<Int<kTileColumns / 2>, Int<kTileK>>{}, make_coord(w_half, _)));
     if (tile.narrow) {
-      // A stage has room for two steps: fewer turns of the ring, which are what a narrow tile
-      // costs. Behind an odd number's last, TMA gives zeros.
-      for (int k = 0; k < k_tiles; k += 2, place.advance()) {
+      // Behind an odd number's last step, TMA gives zeros.
+      for (int k = 0; k < k_tiles; k += kNarrowSteps, place.advance()) {
         uint64_t& full = shared.full[place.stage];
         cutlass::arch::ClusterBarrier::wait(&shared.empty[place.stage], place.phase ^ 1);
         cutlass::arch::ClusterTransactionBarrier::arrive_and_expect_tx(
-            &full, Types::kWBytes + 2 * Types::kXBytes);
-        for (int i = 0; i < 2; ++i) {
+            &full, kNarrowSteps * (Types::kWBytes / 2 + Types::kXBytes));
+        for (int i = 0; i < kNarrowSteps; ++i) {
           const int to = 2 * place.stage + i;
           copy(tma_w.with(full, static_cast<uint16_t>(1 << rank)), w_from(_, _, _, k + i),
                w_to(_, _, _, to));
@@ -348,12 +350,13 @@ __device__ void multiply_tile(const GroupedGemmParams& p, const GroupedTile& til
   mma.accumulate_ = GMMA::ScaleOut::Zero;
   const int k_tiles = (p.k + kTileK - 1) / kTileK;
   int previous = -1;  // the stage that may still be read
-  for (int k = 0; k < k_tiles; k += kNarrow ? 2 : 1, place.advance()) {
+  constexpr int kSteps = kNarrow ? kNarrowSteps : 1;
+  for (int k = 0; k < k_tiles; k += kSteps, place.advance()) {
     cutlass::arch::ClusterBarrier::wait(&shared.full[place.stage], place.phase);
     warpgroup_fence_operand(sums);
     warpgroup_arrive();
 #pragma unroll
-    for (int i = 0; i < (kNarrow ? 2 : 1); ++i) {
+    for (int i = 0; i < kSteps; ++i) {
       const int x_at = 2 * place.stage + (kNarrow ? i : group);
       const int w_at = kNarrow ? 2 * place.stage + i : place.stage;
 #pragma unroll
@@ -384,7 +387,7 @@ __device__ void multiply_tiles(const GroupedGemmParams& p, TileWalk walk, GemmSh
   while (walk.find(numbers.next(group), tile)) {
     if (group * kGroupRows >= tile.num_rows) {
       // No rows here: one warp lets the stages pass. The others meet it at the next number.
-      for (int k = 0; k < k_tiles; k += tile.narrow ? 2 : 1, place.advance()) {
+      for (int k = 0; k < k_tiles; k += tile.narrow ? kNarrowSteps : 1, place.advance()) {
         if (threadIdx.x % kGroupThreads >= 32) continue;
         cutlass::arch::ClusterBarrier::wait(&shared.full[place.stage], place.phase);
         __syncwarp();

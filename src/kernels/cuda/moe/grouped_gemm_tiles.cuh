@@ -15,6 +15,27 @@ inline constexpr int kTileColumns = 256;  // of y: rows of an expert's weight
 // read at a time then stays in the L2, however many rows the expert has.
 inline constexpr int kRasterRows = 1024;
 
+// How an expert's rows are cut. A rest of 129 to 192 rows as one tile would give every warpgroup 64
+// rows to multiply, four where three are enough: it is cut once more, and its last rows are a
+// narrow tile.
+struct RowTiles {
+  int num_rows;
+
+  __device__ int whole() const { return num_rows / kTileRows; }
+  __device__ int rest() const { return num_rows % kTileRows; }
+  __device__ bool cuts_rest() const {
+    return rest() > kBlockRows && rest() <= kBlockRows + kGroupRows;
+  }
+  __device__ int count() const { return whole() + (rest() > 0 ? 1 : 0) + (cuts_rest() ? 1 : 0); }
+  __device__ int first_row(int tile) const {
+    return tile <= whole() ? tile * kTileRows : whole() * kTileRows + kBlockRows;
+  }
+  __device__ int rows_of(int tile) const {
+    if (tile == whole() && cuts_rest()) return kBlockRows;
+    return min(kTileRows, num_rows - first_row(tile));
+  }
+};
+
 // A block's share of a tile, which is a cluster's of two blocks. They share the columns' weights
 // and divide the rows; but where one warpgroup can do all the rows, they divide the columns
 // (`narrow`: kTileColumns / 2 of them), so that both have work.
@@ -43,7 +64,8 @@ class TileWalk {
     while (tile_begin_[expert_ + 1] <= number) ++expert_;
     const int first = offsets_[expert_];
     const int num_rows = offsets_[expert_ + 1] - first;
-    const int row_tiles = (num_rows + kTileRows - 1) / kTileRows;
+    const RowTiles rows{num_rows};
+    const int row_tiles = rows.count();
     const int index = number - tile_begin_[expert_];
     constexpr int kBandTiles = kRasterRows / kTileRows;
     const int band = index / (kBandTiles * column_tiles_);
@@ -52,8 +74,8 @@ class TileWalk {
     const int column_tile = in_band / band_tiles;
     const int row_tile = band * kBandTiles + in_band - column_tile * band_tiles;
     tile.expert = expert_;
-    tile.first_row = first + row_tile * kTileRows;
-    tile.num_rows = min(kTileRows, num_rows - row_tile * kTileRows);
+    tile.first_row = first + rows.first_row(row_tile);
+    tile.num_rows = rows.rows_of(row_tile);
     tile.first_column = column_tile * kTileColumns;
     take_share(tile);
     return true;
@@ -91,7 +113,7 @@ __device__ inline void prepare_tiles(const int32_t* expert_offsets, int num_expe
     for (int at = 0; at < num_experts; at += 32) {
       const int e = at + static_cast<int>(threadIdx.x);
       const int rows = e < num_experts ? offsets[e + 1] - offsets[e] : 0;
-      const int own = (rows + kTileRows - 1) / kTileRows * column_tiles;
+      const int own = RowTiles{rows}.count() * column_tiles;
       int sum = own;
 #pragma unroll
       for (int distance = 1; distance < 32; distance *= 2) {

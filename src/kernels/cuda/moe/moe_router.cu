@@ -36,7 +36,7 @@ constexpr int kWarpExperts = 16;
 constexpr int kMaxTileThreads = 32 * kTileExperts / kWarpExperts;
 constexpr int kStages = 3;
 // Columns of a row in shared memory: its 64 and 8 more, so that the rows that a warp reads at a
-// time lie in different banks, in both types.
+// time lie in different banks.
 constexpr int kTilePitch = kSegment + 8;
 
 constexpr int kSelectThreads = 256;
@@ -88,11 +88,9 @@ __device__ void load_weights(const MoeRouterParams& p, int expert, int column,
 }
 
 // A lane's activations of a segment, rows `row` and `row` + 8.
-template <class X>
 __device__ void load_pairs(const MoeRouterParams& p, int64_t row, int column,
                            ActivationPairs (&pairs)[kStepsPerSegment]) {
-  const uint32_t* from =
-      reinterpret_cast<const uint32_t*>(static_cast<const X*>(p.x) + row * p.hidden_size + column);
+  const float* from = p.x + row * p.hidden_size + column;
   const int columns_left = p.hidden_size - column;
 #pragma unroll
   for (int low_or_high = 0; low_or_high < 2; ++low_or_high) {
@@ -102,10 +100,11 @@ __device__ void load_pairs(const MoeRouterParams& p, int64_t row, int column,
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const int at = s * kStep + 8 * i;
-        pairs[s][low_or_high + 2 * i] = at < left ? from[at / 2] : 0;
+        pairs[s][low_or_high + 2 * i] =
+            at < left ? *reinterpret_cast<const float2*>(from + at) : make_float2(0.0f, 0.0f);
       }
     }
-    from += 4 * p.hidden_size;
+    from += 8 * p.hidden_size;
   }
 }
 
@@ -118,10 +117,10 @@ __device__ void copy_async(void* to, const void* from, bool inside) {
 
 // Columns from `column` on of rows first_row .. + num_rows - 1 (those inside the matrix), one
 // segment of them, by `num_threads` threads of which this is number `thread`.
-template <class V>
-__device__ void load_rows(const V* matrix, int64_t matrix_rows, int hidden_size, int64_t first_row,
-                          int num_rows, int column, int thread, int num_threads, V* to) {
-  constexpr int kCopied = 16 / sizeof(V);
+__device__ void load_rows(const float* matrix, int64_t matrix_rows, int hidden_size,
+                          int64_t first_row, int num_rows, int column, int thread, int num_threads,
+                          float* to) {
+  constexpr int kCopied = 16 / sizeof(float);
   constexpr int kCopiesPerRow = kSegment / kCopied;
   const int step = num_threads / kCopiesPerRow;
   const int first = thread / kCopiesPerRow;
@@ -129,7 +128,7 @@ __device__ void load_rows(const V* matrix, int64_t matrix_rows, int hidden_size,
   const int rows_inside = column + at < hidden_size
                               ? static_cast<int>(min(matrix_rows - first_row, int64_t{num_rows}))
                               : 0;
-  const V* from = matrix + (first_row + first) * hidden_size + column + at;
+  const float* from = matrix + (first_row + first) * hidden_size + column + at;
   to += first * kTilePitch + at;
   for (int row = first; row < num_rows; row += step) {
     copy_async(to, row < rows_inside ? from : matrix, row < rows_inside);
@@ -138,14 +137,13 @@ __device__ void load_rows(const V* matrix, int64_t matrix_rows, int hidden_size,
   }
 }
 
-// A lane's activations of a part of 16 rows, of which `part` is the first.
-template <class X>
-__device__ void load_part(const X* part, int column, int lane, ActivationPairs& pairs) {
-  const X* own = part + lane % kPartRows * kTilePitch + column + lane / kPartRows * 8;
-  const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(own));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(pairs[0]), "=r"(pairs[1]), "=r"(pairs[2]), "=r"(pairs[3])
-               : "r"(address));
+// A lane's activations of a step of a part of 16 rows, of which `part` is the first.
+__device__ void load_part(const float* part, int column, int lane, ActivationPairs& pairs) {
+  const float* own = part + lane / 4 * kTilePitch + column + 2 * (lane % 4);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    pairs[i] = *reinterpret_cast<const float2*>(own + i % 2 * 8 * kTilePitch + i / 2 * 8);
+  }
 }
 
 // A block's sums of its warps' segments. A lane writes what the instruction leaves it.
@@ -177,9 +175,12 @@ struct SegmentSums {
   }
 };
 
+// Parts of 16 tokens that a warp holds in shared memory at a time, one behind the other.
+constexpr int kPartsHeld = 2;
+
 // Logits of kParts parts of 16 tokens by kExpertParts of 8 experts; blockIdx: experts, groups,
 // tokens.
-template <class X, int kParts, int kExpertParts>
+template <int kParts, int kExpertParts>
 __device__ void make_partials(const MoeRouterParams& p, float* partials) {
   __shared__ SegmentSums<kParts * kPartRows, kExpertParts * kPartExperts> sums;
   const int warp = threadIdx.x / kWarp;
@@ -195,40 +196,54 @@ __device__ void make_partials(const MoeRouterParams& p, float* partials) {
   wait_for_earlier_kernels();
   let_next_kernel_start();
   const int64_t first_row = static_cast<int64_t>(blockIdx.z) * kParts * kPartRows;
+  // Many rows go through shared memory, the warp's own: a lane's share of a row is short, and
+  // loading it straight would take a quarter of a cache line at a time.
+  extern __shared__ int shared[];
+  float* rows = reinterpret_cast<float*>(shared) + warp * kPartsHeld * kPartRows * kTilePitch;
+  const auto load = [&](int part) {
+    if (part < kParts) {
+      load_rows(p.x, p.num_rows, p.hidden_size, first_row + part * kPartRows, kPartRows,
+                column - 2 * (lane % 4), lane, kWarp,
+                rows + part % kPartsHeld * kPartRows * kTilePitch);
+    }
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  };
+  if constexpr (kParts > 1) {
+#pragma unroll
+    for (int part = 0; part < kPartsHeld; ++part) load(part);
+  }
   SplitWeight b[kExpertParts][kStepsPerSegment];
 #pragma unroll
   for (int n = 0; n < kExpertParts; ++n) {
 #pragma unroll
     for (int s = 0; s < kStepsPerSegment; ++s) b[n][s] = split_weight(low[n][s], high[n][s]);
   }
-  // Many rows go through shared memory, the warp's own: a lane's share of a row is short, and
-  // loading it straight would take a quarter of a cache line at a time.
-  extern __shared__ int shared[];
-  X* rows = reinterpret_cast<X*>(shared) + warp * kParts * kPartRows * kTilePitch;
-  if constexpr (kParts > 1) {
-    load_rows(static_cast<const X*>(p.x), p.num_rows, p.hidden_size, first_row, kParts * kPartRows,
-              column - 2 * (lane % 4), lane, kWarp, rows);
-    asm volatile("cp.async.commit_group;\n\tcp.async.wait_group 0;" ::: "memory");
-    __syncwarp();
-  }
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
     ActivationPairs x[kStepsPerSegment];
     if constexpr (kParts == 1) {
-      load_pairs<X>(p, first_row + lane / 4, column, x);
+      load_pairs(p, first_row + lane / 4, column, x);
     } else {
+      asm volatile("cp.async.wait_group %0;" ::"n"(kPartsHeld - 1) : "memory");
+      __syncwarp();
 #pragma unroll
       for (int s = 0; s < kStepsPerSegment; ++s) {
-        load_part(rows + part * kPartRows * kTilePitch, s * kStep, lane, x[s]);
+        load_part(rows + part % kPartsHeld * kPartRows * kTilePitch, s * kStep, lane, x[s]);
       }
+      __syncwarp();
+      load(part + kPartsHeld);
     }
     float c[kExpertParts][4] = {};
 #pragma unroll
     for (int s = 0; s < kStepsPerSegment; ++s) {
-      uint32_t a[kActivationTerms<X>][4];
-      split_activations<X>(x[s], a);
+      SplitActivations a;
+      split_activations(x[s], a);
+      for_term_pairs([&](int t, int w) {
 #pragma unroll
-      for (int n = 0; n < kExpertParts; ++n) multiply_step<X>(c[n], a, b[n][s]);
+        for (int n = 0; n < kExpertParts; ++n) {
+          multiply(c[n], a[t], b[n][s].low[w], b[n][s].high[w]);
+        }
+      });
     }
 #pragma unroll
     for (int n = 0; n < kExpertParts; ++n) sums.write(warp, part, n, c[n]);
@@ -237,12 +252,12 @@ __device__ void make_partials(const MoeRouterParams& p, float* partials) {
   sums.store(p, first_row, partials);
 }
 
-template <class X, int kPerLane>
+template <int kPerLane>
 __global__ void __launch_bounds__(kFewThreads, 1)
     few_kernel(const MoeRouterParams p, float* partials, unsigned* tickets) {
   __shared__ int ids[kFewRows * kMaxSlotsPerRow];
   extern __shared__ int shared[];
-  make_partials<X, 1, 1>(p, partials);
+  make_partials<1, 1>(p, partials);
   const int num_rows = static_cast<int>(p.num_rows);
   const int num_valid = p.num_valid == nullptr ? num_rows : *p.num_valid;
   if (!last_block(tickets, gridDim.x * gridDim.y)) return;
@@ -266,10 +281,9 @@ __global__ void __launch_bounds__(kFewThreads, 1)
   }
 }
 
-template <class X>
 __global__ void __launch_bounds__(kFewThreads, 2)
     some_kernel(const MoeRouterParams p, float* partials) {
-  make_partials<X, kSomeParts, kSomeExpertParts>(p, partials);
+  make_partials<kSomeParts, kSomeExpertParts>(p, partials);
 }
 
 // Fragments of a warp's 64 tokens by 16 experts.
@@ -289,8 +303,7 @@ __device__ void add_to(Sums& total, const Sums& sums) {
 }
 
 // total += the segment's products, summed from zero.
-template <class X>
-__device__ void multiply_segment(const X* x, const float* weight, int lane, Sums& total) {
+__device__ void multiply_segment(const float* x, const float* weight, int lane, Sums& total) {
   Sums sums = {};
 #pragma unroll
   for (int s = 0; s < kStepsPerSegment; ++s) {
@@ -302,33 +315,28 @@ __device__ void multiply_segment(const X* x, const float* weight, int lane, Sums
       b[n] = split_weight(*reinterpret_cast<const float2*>(own),
                           *reinterpret_cast<const float2*>(own + 8));
     }
-    uint32_t a[kRowParts][kActivationTerms<X>][4];
+    SplitActivations a[kRowParts];
 #pragma unroll
     for (int r = 0; r < kRowParts; ++r) {
       ActivationPairs pairs;
       load_part(x + r * kPartRows * kTilePitch, s * kStep, lane, pairs);
-      split_activations<X>(pairs, a[r]);
+      split_activations(pairs, a[r]);
     }
-    // As multiply_step, with what does not depend on each other side by side.
+    // What does not depend on each other side by side.
+    for_term_pairs([&](int t, int w) {
 #pragma unroll
-    for (int w = kWeightTerms - 1; w >= 0; --w) {
+      for (int r = 0; r < kRowParts; ++r) {
 #pragma unroll
-      for (int t = kActivationTerms<X> - 1; t >= 0; --t) {
-#pragma unroll
-        for (int r = 0; r < kRowParts; ++r) {
-#pragma unroll
-          for (int n = 0; n < kExpertParts; ++n) {
-            multiply(sums[r][n], a[r][t], b[n].low[w], b[n].high[w]);
-          }
+        for (int n = 0; n < kExpertParts; ++n) {
+          multiply(sums[r][n], a[r][t], b[n].low[w], b[n].high[w]);
         }
       }
-    }
+    });
   }
   add_to(total, sums);
 }
 
 // blockIdx: tokens, experts, groups. partials[blockIdx.z] gets the sum over the block's groups.
-template <class X>
 __global__ void __launch_bounds__(kMaxTileThreads, 1)
     tile_kernel(const MoeRouterParams p, float* partials, int experts_per_block,
                 int groups_per_block) {
@@ -343,14 +351,14 @@ __global__ void __launch_bounds__(kMaxTileThreads, 1)
                                (p.hidden_size + kSegment - 1) / kSegment - first_segment);
   const int warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
-  X* x_stages = reinterpret_cast<X*>(shared);
-  float* weight_stages = reinterpret_cast<float*>(x_stages + kStages * kTileTokens * kTilePitch);
+  float* x_stages = reinterpret_cast<float*>(shared);
+  float* weight_stages = x_stages + kStages * kTileTokens * kTilePitch;
   const auto load = [&](int segment) {
     const int stage = segment % kStages;
     if (segment < num_segments) {
       const int column = (first_segment + segment) * kSegment;
-      load_rows(static_cast<const X*>(p.x), p.num_rows, p.hidden_size, first_row, kTileTokens,
-                column, threadIdx.x, blockDim.x, x_stages + stage * kTileTokens * kTilePitch);
+      load_rows(p.x, p.num_rows, p.hidden_size, first_row, kTileTokens, column, threadIdx.x,
+                blockDim.x, x_stages + stage * kTileTokens * kTilePitch);
       load_rows(p.weight, p.num_experts, p.hidden_size, first_expert, experts_per_block, column,
                 threadIdx.x, blockDim.x, weight_stages + stage * experts_per_block * kTilePitch);
     }
@@ -430,7 +438,6 @@ void check_params(const MoeRouterParams& p, const Plan& plan) {
 
 void check_shape(const MoeRouterParams& p) {
   const ParamChecks checks("moe_router");
-  if (p.x_type == ElementType::kF32) checks.refuse("x_type is float32, wanted bfloat16 or float16");
   checks.in_range("num_rows", p.num_rows, 0, kMaxRows);
   checks.multiple_of("hidden_size", p.hidden_size, 8);
   checks.in_range("num_experts", p.num_experts, 1, kMoeMaxExperts);
@@ -465,11 +472,10 @@ unsigned blocks_for(int64_t items, int per_block) {
   return static_cast<unsigned>((items + per_block - 1) / per_block);
 }
 
-template <class X>
 void launch_few(const MoeRouterParams& p, const Plan& plan, float* partials, cudaStream_t stream) {
   with_per_lane(p.num_experts, [&](auto per_lane) {
     const size_t bytes = select_bytes(p, p.expert_offsets != nullptr);
-    const auto kernel = few_kernel<X, decltype(per_lane)::value>;
+    const auto kernel = few_kernel<decltype(per_lane)::value>;
     allow_shared(reinterpret_cast<const void*>(kernel), bytes);
     launch_kernel(
         kernel,
@@ -478,18 +484,16 @@ void launch_few(const MoeRouterParams& p, const Plan& plan, float* partials, cud
   });
 }
 
-template <class X>
 void launch_some(const MoeRouterParams& p, const Plan& plan, float* partials, cudaStream_t stream) {
-  constexpr size_t kBytes = sizeof(X) * kSegmentsPerGroup * kSomeParts * kPartRows * kTilePitch;
-  allow_shared(reinterpret_cast<const void*>(some_kernel<X>), kBytes);
+  constexpr size_t kBytes = sizeof(float) * kSegmentsPerGroup * kPartsHeld * kPartRows * kTilePitch;
+  allow_shared(reinterpret_cast<const void*>(some_kernel), kBytes);
   launch_kernel(
-      some_kernel<X>,
+      some_kernel,
       dim3(blocks_for(p.num_experts, kSomeExpertParts * kPartExperts),
            static_cast<unsigned>(plan.num_groups), blocks_for(p.num_rows, kSomeParts * kPartRows)),
       dim3(kFewThreads), kBytes, stream, p, partials);
 }
 
-template <class X>
 void launch_tiles(const MoeRouterParams& p, const Plan& plan, float* partials,
                   cudaStream_t stream) {
   const unsigned blocks = blocks_for(p.num_experts, kTileExperts);
@@ -497,12 +501,12 @@ void launch_tiles(const MoeRouterParams& p, const Plan& plan, float* partials,
                                            p.num_experts, static_cast<int>(blocks) * kWarpExperts));
   // Warps beyond the experts help to load.
   const int warps = std::max(per_block / kWarpExperts, 4);
-  const size_t bytes = kStages * kTilePitch *
-                       (kTileTokens * sizeof(X) + static_cast<size_t>(per_block) * sizeof(float));
+  const size_t bytes =
+      kStages * kTilePitch * (kTileTokens + static_cast<size_t>(per_block)) * sizeof(float);
   const int groups_per_block = plan.num_partials == 1 ? plan.num_groups : 1;
-  allow_shared(reinterpret_cast<const void*>(tile_kernel<X>), bytes);
+  allow_shared(reinterpret_cast<const void*>(tile_kernel), bytes);
   launch_kernel(
-      tile_kernel<X>,
+      tile_kernel,
       dim3(blocks_for(p.num_rows, kTileTokens), blocks, static_cast<unsigned>(plan.num_partials)),
       dim3(static_cast<unsigned>(warps * kWarp)), bytes, stream, p, partials, per_block,
       groups_per_block);
@@ -521,13 +525,12 @@ void launch_select(const MoeRouterParams& p, const Plan& plan, const float* part
   });
 }
 
-template <class X>
 void launch_for(const MoeRouterParams& p, const Plan& plan, float* partials, cudaStream_t stream) {
-  if (p.num_rows <= kFewRows) return launch_few<X>(p, plan, partials, stream);
+  if (p.num_rows <= kFewRows) return launch_few(p, plan, partials, stream);
   if (p.num_rows <= kSomeRows) {
-    launch_some<X>(p, plan, partials, stream);
+    launch_some(p, plan, partials, stream);
   } else {
-    launch_tiles<X>(p, plan, partials, stream);
+    launch_tiles(p, plan, partials, stream);
   }
   launch_select(p, plan, partials, stream);
 }
@@ -546,11 +549,7 @@ void launch_moe_router(const MoeRouterParams& p, cudaStream_t stream) {
   if (p.num_rows == 0) return;
   char* workspace = static_cast<char*>(p.workspace);
   float* partials = reinterpret_cast<float*>(workspace + plan.partials_at);
-  if (p.x_type == ElementType::kBf16) {
-    launch_for<__nv_bfloat16>(p, plan, partials, stream);
-  } else {
-    launch_for<__half>(p, plan, partials, stream);
-  }
+  launch_for(p, plan, partials, stream);
   if (p.expert_offsets == nullptr || plan.fused_sort) return;
   launch_moe_sort({.expert_ids = p.expert_ids,
                    .expert_offsets = p.expert_offsets,

@@ -8,8 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/common/element_type.h"
-
 namespace glmoe::cuda {
 
 // In the order of kernels::RouterMode.
@@ -29,7 +27,8 @@ inline constexpr int kMoeMaxShared = 8;      // n
 // Device memory throughout; x, weight and workspace 16-byte aligned, rows dense. E routed experts,
 // n shared ones behind them (numbers E..E+n-1) that every token takes with weight 1, K' = K + n.
 struct MoeRouterParams {
-  const void* x = nullptr;                // [T, H] of x_type
+  const float* x = nullptr;               // [T, H]
+  const float* row_factors = nullptr;     // [T] or nullptr: row t's logits are multiplied by it
   const float* weight = nullptr;          // [E, H]
   const float* selection_bias = nullptr;  // [E]; may be nullptr; for kSigmoidBias
   const int* num_valid = nullptr;         // one number or nullptr: rows from it on are padding
@@ -43,9 +42,8 @@ struct MoeRouterParams {
   // moe_router_workspace_bytes(); zeros before its first use, and then one stream's at a time.
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
-  ElementType x_type = ElementType::kBf16;  // kBf16 or kF16
-  int64_t num_rows = 0;                     // T, 0 to 2^20; 0 does nothing
-  int hidden_size = 0;                      // H: a multiple of 8
+  int64_t num_rows = 0;  // T, 0 to 2^20; 0 does nothing
+  int hidden_size = 0;   // H: a multiple of 8
   MoeRouterMode mode = MoeRouterMode::kNone;
   int num_experts = 0;  // E: 1 to 1024
   int top_k = 0;        // K: 1 to 32, at most E

@@ -240,6 +240,7 @@ __device__ void route_token(const MoeRouterParams& p, int64_t t, bool padding,
   Pick pick = no_pick();
   if (!padding) {
     // Asked for before the logits: one way to memory, not two.
+    const float factor = p.row_factors == nullptr ? 1.0f : p.row_factors[t];
     float bias[kPerLane];
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
@@ -268,6 +269,10 @@ __device__ void route_token(const MoeRouterParams& p, int64_t t, bool padding,
 #pragma unroll
         for (int i = 0; i < kPerLane; ++i) logits[i] += values[g][i];
       }
+    }
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      if (i * kWarp + lane < p.num_experts) logits[i] *= factor;
     }
     pick = select_experts(p, logits, bias, scratch, picks);
   }

@@ -52,6 +52,7 @@ __global__ void rms_norm_kernel(const RmsNormParams p) {
   }
   const float mean = block_sum(squares) / static_cast<float>(p.hidden_size);
   const float scale = 1.0f / sqrtf(mean + p.eps);
+  if (p.row_factors != nullptr && threadIdx.x == 0) p.row_factors[blockIdx.x] = scale;
   const Gamma* gamma = static_cast<const Gamma*>(p.gamma);
   Out* out = static_cast<Out*>(p.out) + row_offset;
 #pragma unroll

@@ -16,8 +16,9 @@ struct RmsNormParams {
   const void* x = nullptr;      // [T, H] of x_type; the residual stream where `delta` is given
   const void* delta = nullptr;  // [T, H] of x_type; may be nullptr: nothing is added
   void* sum = nullptr;  // [T, H] of x_type, x + delta; may be x; nullptr just where delta is
-  const void* gamma = nullptr;  // [H] of gamma_type
-  void* out = nullptr;          // [T, H] of out_type; may be x or delta where the types agree
+  const void* gamma = nullptr;   // [H] of gamma_type
+  void* out = nullptr;           // [T, H] of out_type; may be x or delta where the types agree
+  float* row_factors = nullptr;  // [T] or nullptr: gets rsqrt(mean(x^2) + eps) of each row
   ElementType x_type = ElementType::kBf16;
   ElementType gamma_type = ElementType::kBf16;
   ElementType out_type = ElementType::kBf16;

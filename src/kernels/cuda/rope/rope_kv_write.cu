@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <type_traits>
 
 #include "kernels/cuda/attention/attention_checks.h"
 #include "kernels/cuda/common/launch.cuh"
@@ -32,10 +33,45 @@ __device__ float head_sum(float value) {
 }
 
 // Whether head `index` has something to do in this lane: without a norm, what lies behind the
-// rotation stays as it is in q.
+// rotation stays as it is in q, if it is there already.
+template <class T, class In>
 __device__ bool is_active(const RopeKvWriteParams& p, int index, bool in_rotation) {
   return index < p.heads.num_heads + 2 * p.heads.num_kv_heads &&
-         (index >= p.heads.num_heads || p.q_norm != nullptr || in_rotation);
+         (!std::is_same_v<T, In> || index >= p.heads.num_heads || p.q_norm != nullptr ||
+          in_rotation);
+}
+
+// A chunk as it lies in memory, so that many can be on their way in few registers.
+template <class In>
+struct LoadedChunk {
+  PairChunk<In> chunk{};
+  __device__ void load(const In* from) { chunk = *reinterpret_cast<const PairChunk<In>*>(from); }
+  __device__ void widen(float (&values)[kChunk]) const {
+#pragma unroll
+    for (int i = 0; i < kChunk / 2; ++i) {
+      const float2 pair = PairOf<In>::widen(chunk.pairs[i]);
+      values[2 * i] = pair.x;
+      values[2 * i + 1] = pair.y;
+    }
+  }
+};
+template <>
+struct LoadedChunk<float> {
+  float chunk[kChunk] = {};
+  __device__ void load(const float* from) { load_chunk(from, chunk); }
+  __device__ void widen(float (&values)[kChunk]) const {
+#pragma unroll
+    for (int i = 0; i < kChunk; ++i) values[i] = chunk[i];
+  }
+};
+
+template <class T, class In>
+__device__ const In* qkv_input(const RopeKvWriteParams& p) {
+  if constexpr (std::is_same_v<T, In>) {
+    return static_cast<const T*>(p.qkv);
+  } else {
+    return p.wide_qkv;
+  }
 }
 
 // RMSNorm of the head that the lanes hold, in those where `gamma` is given. All lanes call it.
@@ -55,7 +91,7 @@ __device__ void normalize(float (&values)[kChunk], const float* gamma, float eps
 // A block takes heads blockIdx.y * kHeadsAtOnce + (its 16 groups of lanes), then those
 // gridDim.y * kHeadsAtOnce on, kHeadsPerThread of them under way together. The two halves of a pair
 // lie R/16 lanes apart.
-template <class T, int kHeadsPerThread>
+template <class T, class In, int kHeadsPerThread>
 __global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(const RopeKvWriteParams p) {
   const int lane = threadIdx.x % kLanes;
   const int num_q = p.heads.num_heads;
@@ -67,18 +103,18 @@ __global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(const RopeKvWri
   wait_for_earlier_kernels();
   let_next_kernel_start();
   const int64_t row = blockIdx.x;
-  T* qkv = static_cast<T*>(p.qkv) + row * num_all * kHeadDim + lane * kChunk;
+  const int64_t offset = row * num_all * kHeadDim + lane * kChunk;
+  T* qkv = static_cast<T*>(p.qkv) + offset;
+  const In* input = qkv_input<T, In>(p) + offset;
   const int in_block = threadIdx.x / kLanes;
   const int step = gridDim.y * kHeadsAtOnce;
   // Whole warps stay in the loop, so that all lanes take part in the exchanges.
   for (int first = blockIdx.y * kHeadsAtOnce; first < num_all; first += kHeadsPerThread * step) {
-    PairChunk<T> loaded[kHeadsPerThread];
+    LoadedChunk<In> loaded[kHeadsPerThread];
 #pragma unroll
     for (int h = 0; h < kHeadsPerThread; ++h) {
       const int head = first + in_block + h * step;
-      const bool active = is_active(p, head, in_rotation);
-      loaded[h] =
-          active ? *reinterpret_cast<const PairChunk<T>*>(qkv + head * kHeadDim) : PairChunk<T>{};
+      if (is_active<T, In>(p, head, in_rotation)) loaded[h].load(input + head * kHeadDim);
     }
     // Only now, so that all the loads are under way together.
     const int32_t slot = p.slots[row];
@@ -102,11 +138,12 @@ __global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(const RopeKvWri
       const bool is_k = !is_q && head < num_q + num_kv;
       const float* gamma = is_q ? p.q_norm : is_k ? p.k_norm : nullptr;
       float values[kChunk];
+      loaded[h].widen(values);
+      if (!std::is_same_v<T, In> && p.bias != nullptr && head < num_all) {
+        float added[kChunk];
+        load_chunk(p.bias + head * kHeadDim + lane * kChunk, added);
 #pragma unroll
-      for (int i = 0; i < kChunk / 2; ++i) {
-        const float2 pair = PairOf<T>::widen(loaded[h].pairs[i]);
-        values[2 * i] = pair.x;
-        values[2 * i + 1] = pair.y;
+        for (int i = 0; i < kChunk; ++i) values[i] += added[i];
       }
       normalize(values, gamma == nullptr ? nullptr : gamma + lane * kChunk, p.eps);
       const int partner = second ? -half_lanes : half_lanes;
@@ -117,7 +154,7 @@ __global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(const RopeKvWri
         const float other = __shfl_sync(0xffffffffu, value, lane + partner, kLanes);
         if (in_rotation && (is_q || is_k)) values[i] = value * cosines[i] + other * sines[i];
       }
-      if (!is_active(p, head, in_rotation)) continue;
+      if (!is_active<T, In>(p, head, in_rotation)) continue;
       if (is_q) {
         store_chunk(qkv + head * kHeadDim, values);
       } else {
@@ -142,6 +179,11 @@ void check_params(const RopeKvWriteParams& p) {
     refuse_attention(kOp, "eps is " + std::to_string(p.eps) + ", wanted 0 or more");
   }
   check_attention_pointer(kOp, "qkv", p.qkv, 16);
+  if (p.wide_qkv != nullptr) check_attention_pointer(kOp, "wide_qkv", p.wide_qkv, 16);
+  if (p.bias != nullptr) check_attention_pointer(kOp, "bias", p.bias, 16);
+  if (p.bias != nullptr && p.wide_qkv == nullptr) {
+    refuse_attention(kOp, "bias is given without wide_qkv: it belongs to it");
+  }
   check_attention_pointer(kOp, "rope_table", p.rope_table, 16);
   check_attention_pointer(kOp, "positions", p.positions, 4);
   check_attention_pointer(kOp, "slots", p.slots, 4);
@@ -149,24 +191,34 @@ void check_params(const RopeKvWriteParams& p) {
   if (p.k_norm != nullptr) check_attention_pointer(kOp, "k_norm", p.k_norm, 16);
 }
 
+template <class T, class In>
+void launch_from(const RopeKvWriteParams& params, cudaStream_t stream) {
+  const int num_all = params.heads.num_heads + 2 * params.heads.num_kv_heads;
+  const bool many = params.num_rows >= kManyRows;
+  const int parts = many ? 1 : (num_all + kHeadsAtOnce - 1) / kHeadsAtOnce;
+  const dim3 grid(static_cast<unsigned>(params.num_rows), static_cast<unsigned>(parts));
+  launch_kernel(many ? rope_kv_write_kernel<T, In, kManyHeads> : rope_kv_write_kernel<T, In, 1>,
+                grid, kThreads, 0, stream, params);
+}
+
+template <class T>
+void launch(const RopeKvWriteParams& params, cudaStream_t stream) {
+  if (params.wide_qkv != nullptr) {
+    launch_from<T, float>(params, stream);
+  } else {
+    launch_from<T, T>(params, stream);
+  }
+}
+
 }  // namespace
 
 void launch_rope_kv_write(const RopeKvWriteParams& params, cudaStream_t stream) {
   if (params.num_rows == 0) return;
   check_params(params);
-  const int num_all = params.heads.num_heads + 2 * params.heads.num_kv_heads;
-  const bool many = params.num_rows >= kManyRows;
-  const int parts = many ? 1 : (num_all + kHeadsAtOnce - 1) / kHeadsAtOnce;
-  const dim3 grid(static_cast<unsigned>(params.num_rows), static_cast<unsigned>(parts));
-  const auto launch = [&](auto kernel) {
-    launch_kernel(kernel, grid, kThreads, 0, stream, params);
-  };
   if (params.type == ElementType::kBf16) {
-    many ? launch(rope_kv_write_kernel<__nv_bfloat16, kManyHeads>)
-         : launch(rope_kv_write_kernel<__nv_bfloat16, 1>);
+    launch<__nv_bfloat16>(params, stream);
   } else {
-    many ? launch(rope_kv_write_kernel<__half, kManyHeads>)
-         : launch(rope_kv_write_kernel<__half, 1>);
+    launch<__half>(params, stream);
   }
 }
 

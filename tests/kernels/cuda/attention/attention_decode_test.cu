@@ -91,6 +91,7 @@ template <class T>
 void check_all_cases() {
   uint32_t seed = 1;
   for (const AttentionCase& c : cases()) {
+    if (cuda_test::leaves_out(c.numbers())) continue;
     DecodeRun<T> run(c, seed += 10);
     run.host.compare(run.run(), "decode");
   }
@@ -102,7 +103,8 @@ CUDA_TEST(DecodeInF16AgreesWithDouble) { check_all_cases<__half>(); }
 CUDA_TEST(DecodeRepeatedOnOneWorkspaceGivesTheSameBits) {
   DecodeRun<Bf16> run({kAir, 64, contexts({5000, 300, 0, 1})}, 3);
   const std::vector<Bf16> first = run.run();
-  for (int i = 0; i < 20; ++i) expect(same_bits(first, run.run()), "call " + std::to_string(i));
+  const int calls = cuda_test::leaves_out(20 * run.host.shape.numbers()) ? 3 : 20;
+  for (int i = 0; i < calls; ++i) expect(same_bits(first, run.run()), "call " + std::to_string(i));
 }
 
 CUDA_TEST(ASequenceDecodesToTheSameBitsAloneAndAmongOthers) {

@@ -77,6 +77,7 @@ template <class T>
 void check_all_cases() {
   uint32_t seed = 1;
   for (const AttentionCase& c : cases()) {
+    if (cuda_test::leaves_out(c.numbers())) continue;
     PrefillRun<T> run(c, seed += 10);
     run.host.compare(run.run(), "prefill");
   }

@@ -38,6 +38,15 @@ struct AttentionCase {
   int tokens_per_block;
   std::vector<Sequence> sequences;
   float key_magnitude = 1.0f;  // larger: a sharper softmax
+
+  double numbers() const {
+    double sum = 0.0;
+    for (const Sequence& s : sequences) {
+      sum += 2.0 * s.kv_len * heads.num_kv_heads * heads.head_dim +
+             2.0 * s.num_rows * heads.num_heads * heads.head_dim;
+    }
+    return sum;
+  }
 };
 
 inline std::string describe(const AttentionCase& c) {

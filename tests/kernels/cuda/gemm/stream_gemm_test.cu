@@ -124,6 +124,8 @@ struct Problem {
 
 template <class T>
 void check(const Case& c, uint32_t seed) {
+  const double experts = std::max<double>(1, static_cast<double>(c.expert_rows.size()));
+  if (cuda_test::leaves_out(experts * c.out_size * c.in_size)) return;
   const Problem<T> problem(c, seed);
   const std::vector<float> got = problem.run();
   // F32 sums of K products of deviation 0.05; a result in 16 bits is rounded once more.

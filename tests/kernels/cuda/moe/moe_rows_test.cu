@@ -37,6 +37,7 @@ struct Case {
     return static_cast<size_t>(num_rows) * static_cast<size_t>(slots_per_row);
   }
   size_t width() const { return static_cast<size_t>(hidden_size); }
+  double numbers() const { return static_cast<double>(num_slots() * width()); }
 };
 
 constexpr Case kCases[] = {{1, 9, 4096},  {1, 1, 8},     {3, 5, 256},   {37, 9, 5120},
@@ -93,7 +94,9 @@ void check_gather(const Case& c) {
 }
 
 CUDA_TEST(GatherCopiesEveryRowToItsPosition) {
-  for (const Case& c : kCases) check_gather<Bf16>(c), check_gather<__half>(c);
+  for (const Case& c : kCases) {
+    if (!cuda_test::leaves_out(c.numbers())) check_gather<Bf16>(c), check_gather<__half>(c);
+  }
 }
 
 // num_valid < 0: the kernel is given none.
@@ -139,6 +142,7 @@ void check_combine(const Case& c, int num_valid) {
 
 CUDA_TEST(CombineAddsEverySlotByItsWeight) {
   for (const Case& c : kCases) {
+    if (cuda_test::leaves_out(c.numbers())) continue;
     check_combine<float>(c, -1), check_combine<Bf16>(c, -1), check_combine<__half>(c, -1);
     check_combine<float>(c, static_cast<int>(c.num_rows / 2));
     check_combine<Bf16>(c, 0);

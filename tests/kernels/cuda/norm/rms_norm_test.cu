@@ -121,7 +121,11 @@ void check_against_double(const Case& c, uint32_t seed) {
 template <class X, class Gamma, class Out>
 void check_all_cases() {
   uint32_t seed = 1;
-  for (const Case& c : kCases) check_against_double<X, Gamma, Out>(c, seed += 10);
+  for (const Case& c : kCases) {
+    seed += 10;
+    if (cuda_test::leaves_out(static_cast<double>(c.num_rows * c.hidden_size))) continue;
+    check_against_double<X, Gamma, Out>(c, seed);
+  }
 }
 
 CUDA_TEST(Bf16AgreesWithDouble) { check_all_cases<__nv_bfloat16, __nv_bfloat16, __nv_bfloat16>(); }
@@ -170,6 +174,23 @@ CUDA_TEST(ARowIsTheSameBitsAloneAndAmongOthers) {
     launch_rms_norm(one, nullptr);
   }
   expect(same_bits(together, problem.out_dev.download()), "rows differ");
+}
+
+CUDA_TEST(EachRowsFactorIsThatOfItsNorm) {
+  const Case c{70, 4096, false, 3.0f};
+  Problem<float, float, __nv_bfloat16> problem(c, 15);
+  const DeviceArray<float> factors(70);
+  problem.params.row_factors = factors.data();
+  launch_rms_norm(problem.params, nullptr);
+  const std::vector<float> found = factors.download();
+  for (size_t row = 0; row < 70; ++row) {
+    double squares = 0.0;
+    for (size_t i = 0; i < 4096; ++i) {
+      squares += widen(problem.x[row * 4096 + i]) * widen(problem.x[row * 4096 + i]);
+    }
+    expect(close(found[row], 1.0 / std::sqrt(squares / 4096 + kEps)),
+           "row " + std::to_string(row) + " has the factor " + std::to_string(found[row]));
+  }
 }
 
 CUDA_TEST(TheSumMayOverwriteXAndTheOutputDelta) {
