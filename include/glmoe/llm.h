@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "glmoe/chat.h"
 #include "glmoe/config.h"
 #include "glmoe/error.h"
 #include "glmoe/output.h"
@@ -22,7 +24,8 @@ struct KvCacheConfig {
   // Of the memory free after loading the weights, where max_tokens is 0; empty: 0.5 on the CPU,
   // 0.9 on a GPU.
   std::optional<double> free_memory_fraction;
-  int64_t tokens_per_block = 16;
+  int64_t tokens_per_block = 0;    // 0: 64 on a GPU, 16 on the CPU
+  bool enable_block_reuse = true;  // prefixes computed before are shared by later requests
 };
 
 struct LlmOptions {
@@ -43,7 +46,12 @@ struct LlmOptions {
   KvCacheConfig kv_cache;
   bool verify_checksums = true;  // of an engine's blobs, while loading
   bool cuda_graphs = true;       // on a GPU: decode steps as captured graphs
-  uint64_t seed = 0;             // of requests that bring none; 0: from the system
+  // The next step is planned before the tokens of the running one are known, so that the device
+  // need not wait for the host; an answer that ends by an end token costs one row more. Unset: on a
+  // GPU.
+  std::optional<bool> plan_ahead;
+  int64_t max_queued_requests = 1024;  // more are refused with kUnavailable; generate() waits
+  uint64_t seed = 0;                   // of requests that bring none; 0: from the system
 };
 
 struct EngineStats {
@@ -55,6 +63,12 @@ struct EngineStats {
   uint64_t generated_tokens = 0;
   uint64_t prompt_tokens = 0;
   uint64_t preemptions = 0;
+  int64_t kv_blocks_cached = 0;         // free, but holding a prefix that can be reused
+  uint64_t prefix_cache_queries = 0;    // prompt tokens looked up
+  uint64_t prefix_cache_hits = 0;       // of those, found
+  uint64_t prefix_cache_evictions = 0;  // blocks
+  uint64_t cancellations = 0;           // sequences
+  uint64_t timeouts = 0;                // sequences
   // Not empty: why no further request can run (a GPU was lost); all are refused with it.
   std::string failure;
 };
@@ -82,6 +96,17 @@ class ResponseStream {
   const std::vector<int32_t>& prompt_token_ids() const;
   // Blocks for the next delta; false after the last one. Throws only kInternal.
   bool next(OutputDelta& delta);
+  // Takes the next delta if there is one, without waiting.
+  bool try_next(OutputDelta& delta);
+  // True once the last delta has been taken.
+  bool done() const;
+  // `ready` is called from the engine's thread whenever a delta comes while none was waiting (and
+  // at once if one is); it must be quick, must not throw and must not call this stream.
+  void notify(std::function<void()> ready);
+  // So far: complete once the request has finished.
+  RequestMetrics metrics() const;
+  // Complete before the first answer's first delta; empty where they were not asked for.
+  std::vector<PositionLogprobs> prompt_logprobs() const;
   // Reads to the end and returns the whole output.
   RequestOutput result();
   void cancel();
@@ -118,13 +143,24 @@ class LLM {
   // arguments may be objects or JSON strings. Throws kInvalidArgument, or kUnsupported without a
   // template.
   std::string render_chat(const std::string& messages_json, const ChatOptions& options = {}) const;
+  // The same as token ids. Unlike tokenize(render_chat(...)), text of users, systems and tools that
+  // spells a markup token (such as <|assistant|>) stays text, so that it can't open a turn;
+  // ChatOptions::allow_special_tokens gives that up.
+  std::vector<int32_t> encode_chat(const std::string& messages_json,
+                                   const ChatOptions& options = {}) const;
+  // Takes apart the answer to a prompt (its ids tell whether the answer begins inside <think>).
+  ChatParser chat_parser(const std::vector<int32_t>& prompt_token_ids,
+                         const ChatParserOptions& options = {}) const;
   std::vector<int32_t> tokenize(const std::string& text) const;
   std::string detokenize(const std::vector<int32_t>& ids, bool skip_special_tokens = false) const;
+  // The raw bytes of one token, perhaps part of a character; empty for an id without a token.
+  std::string token_bytes(int32_t id) const;
 
   // Logits of every position of each row, [B][T*V] float32, in one go; for `verify` and tests.
   std::vector<std::vector<float>> logits(const std::vector<std::vector<int32_t>>& input_ids);
 
   const Glm4MoeConfig& config() const;
+  int64_t max_seq_len() const;        // tokens of prompt and answer together, as resolved
   std::string weight_dtype() const;   // "bfloat16", ...: of the matrices in memory
   std::string compute_dtype() const;  // what the forward pass rounds to
   EngineStats stats() const;
@@ -137,7 +173,10 @@ class LLM {
   std::string describe() const;
 
  private:
+  friend struct LlmFactory;  // src/llm/llm_factory.h
   struct Impl;
+  explicit LLM(std::unique_ptr<Impl> impl);
+  ResponseStream submit_waited_for(const Prompt& prompt, const SamplingParams& sampling);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -8,7 +8,7 @@
 
 namespace glmoe {
 
-enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
+enum class FinishReason { kNone, kStop, kLength, kCancelled, kError, kTimeout };
 std::string_view finish_reason_name(FinishReason reason);  // "", "stop", "length", ...
 
 struct TokenLogprob {
@@ -35,6 +35,7 @@ struct RequestMetrics {
   double queue_ms = 0.0;        // submitted until first scheduled
   double first_token_ms = 0.0;  // submitted until the first token
   double total_ms = 0.0;
+  int64_t num_cached_tokens = 0;  // of the prompt, found in the prefix cache
 };
 
 struct RequestOutput {
@@ -52,6 +53,7 @@ struct OutputDelta {
   int64_t index = 0;
   std::string text;
   std::vector<int32_t> token_ids;
+  bool skip_special_tokens = true;  // as the request asked: whether `text` is without them
   std::vector<PositionLogprobs> logprobs;
   FinishReason finish_reason = FinishReason::kNone;  // set on the answer's last delta
   std::string stop_reason;

@@ -51,11 +51,16 @@ struct ChatOptions {
   bool add_generation_prompt = true;
   std::optional<bool> enable_thinking;  // unset: the template's own default
   std::string template_kwargs_json;     // empty, or a JSON object of further variables
+  bool allow_special_tokens = false;    // of encode_chat: markup spelt in messages is markup
 };
 
 struct Request {
   Prompt prompt;
   SamplingParams sampling;
+  int32_t priority = 0;     // lower ones run first; equal ones in the order of their arrival
+  double timeout_ms = 0.0;  // from submission; then it ends with kTimeout. 0: none
+  // Requests share cached prefixes only with those of the same salt.
+  std::string cache_salt;
 };
 
 }  // namespace glmoe

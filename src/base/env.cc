@@ -31,6 +31,8 @@ Environment read() {
   env.log_level = read_string("GLMOE_LOG_LEVEL", env.log_level);
   env.num_threads = read_integer("GLMOE_NUM_THREADS", env.num_threads, 0, 4096);
   env.cpu_target = read_string("GLMOE_CPU_TARGET", "");
+  env.api_key = read_string("GLMOE_API_KEY", "");
+  env.admin_api_key = read_string("GLMOE_ADMIN_API_KEY", "");
   env.fault = parse_fault(read_string("GLMOE_FAULT", ""));
   return env;
 }

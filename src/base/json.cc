@@ -16,7 +16,7 @@ namespace {
 template <class J>
 class StrictBuilder : public nlohmann::json_sax<J> {
  public:
-  StrictBuilder(const std::string& what, int max_depth) : what_(what), max_depth_(max_depth) {}
+  StrictBuilder(const std::string& what, const JsonLimits& limits) : what_(what), limits_(limits) {}
   J take() { return std::move(root_); }
 
   bool null() override { return add(nullptr); }
@@ -34,6 +34,10 @@ class StrictBuilder : public nlohmann::json_sax<J> {
   bool end_array() override { return close(); }
 
   bool key(std::string& value) override {
+    if (value.size() > limits_.max_key_bytes) {
+      fail(ErrorCode::kCorrupt, "{}: a JSON key of {} bytes, at most {} are accepted", what_,
+           value.size(), limits_.max_key_bytes);
+    }
     if (!stack_.back().keys.insert(value).second) {
       fail(ErrorCode::kCorrupt, "{}: JSON key '{}' appears twice in one object", what_, value);
     }
@@ -52,6 +56,9 @@ class StrictBuilder : public nlohmann::json_sax<J> {
   };
 
   J* put(J value) {
+    if (++num_values_ > limits_.max_values) {
+      fail(ErrorCode::kCorrupt, "{}: more than {} JSON values", what_, limits_.max_values);
+    }
     if (stack_.empty()) {
       root_ = std::move(value);
       return &root_;
@@ -75,8 +82,8 @@ class StrictBuilder : public nlohmann::json_sax<J> {
     return true;
   }
   bool open(J container) {
-    if (static_cast<int>(stack_.size()) >= max_depth_) {
-      fail(ErrorCode::kCorrupt, "{}: JSON nested deeper than {} levels", what_, max_depth_);
+    if (static_cast<int>(stack_.size()) >= limits_.max_depth) {
+      fail(ErrorCode::kCorrupt, "{}: JSON nested deeper than {} levels", what_, limits_.max_depth);
     }
     stack_.push_back({put(std::move(container)), {}});
     return true;
@@ -87,7 +94,8 @@ class StrictBuilder : public nlohmann::json_sax<J> {
   }
 
   const std::string& what_;
-  int max_depth_;
+  const JsonLimits& limits_;
+  size_t num_values_ = 0;
   J root_;
   std::vector<Level> stack_;
   std::string key_;
@@ -99,7 +107,7 @@ J parse_strictly(std::string_view text, const std::string& what, const JsonLimit
     fail(ErrorCode::kCorrupt, "{}: {} bytes of JSON, at most {} are accepted", what, text.size(),
          limits.max_bytes);
   }
-  StrictBuilder<J> builder(what, limits.max_depth);
+  StrictBuilder<J> builder(what, limits);
   J::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
 }

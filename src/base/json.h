@@ -1,6 +1,7 @@
 // JSON with the strictness that files from outside need, and errors that name file and field.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -13,6 +14,8 @@ using OrderedJson = nlohmann::ordered_json;
 struct JsonLimits {
   size_t max_bytes = size_t{1} << 30;
   int max_depth = 64;
+  size_t max_values = SIZE_MAX;  // of all kinds, containers too
+  size_t max_key_bytes = SIZE_MAX;
 };
 
 // Strict parse: duplicate keys, trailing text, too deep nesting and invalid UTF-8 are refused.

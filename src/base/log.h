@@ -14,6 +14,9 @@ using spdlog::warn;
 
 // Sends log lines to standard error as "LEVEL message"; programs call it once at their start.
 void init();
+// From then on every line is a JSON object {"time","level",...}: the message's own fields where it
+// is one (it begins with '{'), else under "message". For log collectors.
+void use_json();
 // trace, debug, info, warn, error or off. Throws kInvalidArgument otherwise.
 void set_level(std::string_view level);
 

@@ -14,6 +14,8 @@ class KvPool {
   int64_t num_blocks() const { return num_blocks_; }
   // All blocks of one layer: [num_blocks, 2, Hkv, P, D].
   TensorView layer(int64_t layer) const;
+  // The whole content of one block, in every layer, to another.
+  void copy_block(int64_t from, int64_t to);
 
  private:
   KvGeometry geometry_;

@@ -59,6 +59,7 @@ StepResult CpuExecutor::execute(const StepPlan& plan) {
   result.step_id = plan.step_id;
   if (plan.empty()) return result;
   maybe_fail_step(fault_, plan.step_id);
+  for (const BlockCopy& copy : plan.copies) kv_.copy_block(copy.from, copy.to);
   const BatchInput batch = make_batch(plan);
   workspace_.reset();
   const TensorView logits = model_.forward(ctx_, batch, kv_);

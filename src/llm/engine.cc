@@ -1,245 +1,263 @@
+// The engine's own thread: what it does between two steps and while one runs.
 #include "llm/engine.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <iterator>
 #include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
-#include "base/rng.h"
 
 namespace glmoe {
-namespace {
-
-// No tokenizer packs more than this many bytes of text into one token on average; longer texts are
-// refused before they are tokenised.
-constexpr int64_t kMaxBytesPerToken = 64;
-
-}  // namespace
 
 Engine::Engine(const EngineOptions& options, std::unique_ptr<Executor> executor,
                std::shared_ptr<const Tokenizer> tokenizer)
     : options_(options),
       executor_(std::move(executor)),
       tokenizer_(std::move(tokenizer)),
-      blocks_(options.num_blocks, options.tokens_per_block),
+      blocks_(options.num_blocks, options.tokens_per_block, options.enable_block_reuse),
       scheduler_(options.scheduler, blocks_, clock_) {
   stats_.kv_blocks_total = options.num_blocks;
   stats_.kv_blocks_free = options.num_blocks;
   thread_ = std::thread([this] { loop(); });
 }
 
-Engine::~Engine() {
+Engine::~Engine() { shutdown(); }
+
+void Engine::shutdown() {
+  std::lock_guard only_one(shutdown_mutex_);
+  if (!thread_.joinable()) return;
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
   }
-  work_.notify_one();
+  wake_.notify_one();
   thread_.join();
+  executor_.reset();
 }
 
-std::vector<int32_t> Engine::prompt_ids(const Request& request) const {
-  const Prompt& prompt = request.prompt;
-  const int64_t max_seq_len = options_.scheduler.max_seq_len;
-  if (!prompt.token_ids.empty()) {
-    if (!prompt.text.empty()) {
-      fail_argument("prompt: both text and token_ids were given; give one of them");
-    }
-    for (const int32_t id : prompt.token_ids) {
-      if (id < 0 || id >= options_.vocab_size) {
-        fail_argument("prompt token id {} is out of range: 0 to {} were wanted", id,
-                      options_.vocab_size - 1);
-      }
-    }
-    return prompt.token_ids;
-  }
-  if (prompt.text.empty()) fail_argument("the prompt is empty: at least one token is wanted");
-  if (!tokenizer_) {
-    fail_argument(
-        "the prompt is text, but the model came without tokenizer.json: give token ids, "
-        "or name a folder that has one with --tokenizer");
-  }
-  if (static_cast<int64_t>(prompt.text.size()) > max_seq_len * kMaxBytesPerToken) {
-    fail_argument("the prompt has {} bytes, more than {} tokens of context can hold",
-                  prompt.text.size(), max_seq_len);
-  }
-  return tokenizer_->encode(prompt.text);
-}
-
-std::shared_ptr<RequestState> Engine::submit(const Request& request) {
-  const SamplingParams& sampling = request.sampling;
-  std::vector<int32_t> ids = prompt_ids(request);
-  const auto num_prompt = static_cast<int64_t>(ids.size());
-  const int64_t room = options_.scheduler.max_seq_len - num_prompt;
-  if (room < 1) {
-    fail_argument(
-        "the prompt has {} tokens, but the context holds {} and at least one must be "
-        "left for the answer: shorten the prompt or raise --max_seq_len",
-        num_prompt, options_.scheduler.max_seq_len);
-  }
-  uint64_t request_id = 0;
-  {
-    std::lock_guard lock(mutex_);
-    if (stop_) fail(ErrorCode::kUnavailable, "the engine is shutting down");
-    if (!stats_.failure.empty()) fail(ErrorCode::kUnavailable, "{}", stats_.failure);
-    request_id = next_request_id_++;
-  }
-  SequenceRequest sequence;
-  sequence.sampling = resolve_sampling(sampling, options_.sampling_defaults, options_.vocab_size,
-                                       random_bits(options_.seed, 0, request_id));
-  sequence.max_tokens = std::min(sampling.max_tokens, room);
-  if (!sampling.ignore_eos) sequence.end_token_ids = options_.eos_token_ids;
-  sequence.end_token_ids.insert(sequence.end_token_ids.end(), sampling.stop_token_ids.begin(),
-                                sampling.stop_token_ids.end());
-  sequence.sampling.stop_token_ids = sequence.end_token_ids;
-  sequence.prompt_ids = ids;
-  const int64_t blocks_wanted = blocks_.blocks_for(num_prompt + 1);
-  if (blocks_wanted > options_.num_blocks) {
-    fail_argument(
-        "the prompt has {} tokens, but the KV cache holds {}: shorten it, or raise "
-        "--kv_cache_tokens",
-        num_prompt, options_.num_blocks * options_.tokens_per_block);
-  }
-
-  Submission submission;
-  submission.submitted_ms = clock_.now_ms();
-  submission.state =
-      std::make_shared<RequestState>(request_id, request.prompt.text, std::move(ids), sampling.n);
-  for (int64_t i = 0; i < sampling.n; ++i) {
-    sequence.sampling.stream = static_cast<uint64_t>(i);
-    submission.sequences.push_back(sequence);
-    submission.answers.emplace_back(tokenizer_.get(), sampling, i);
-    sequence.sampling.num_prompt_logprobs = -1;  // once a request is enough
-  }
-  std::shared_ptr<RequestState> state = submission.state;
-  {
-    std::lock_guard lock(mutex_);
-    submissions_.push_back(std::move(submission));
-  }
-  work_.notify_one();
-  return state;
-}
-
-void Engine::cancel(uint64_t request_id) {
-  {
-    std::lock_guard lock(mutex_);
-    cancellations_.push_back(request_id);
-  }
-  work_.notify_one();
-}
-
-EngineStats Engine::stats() const {
-  std::lock_guard lock(mutex_);
-  return stats_;
-}
-
-void Engine::run_when_idle(const std::function<void(Executor&)>& task) {
-  std::packaged_task<void()> packaged([&] { task(*executor_); });
-  std::future<void> done = packaged.get_future();
-  {
-    std::lock_guard lock(mutex_);
-    idle_tasks_.push_back(std::move(packaged));
-  }
-  work_.notify_one();
-  done.get();
-}
-
-void Engine::run_between_steps(const std::function<void(Executor&, uint64_t)>& task) {
-  std::packaged_task<void()> packaged([&] { task(*executor_, steps_); });
-  std::future<void> done = packaged.get_future();
-  {
-    std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(packaged));
-  }
-  work_.notify_one();
-  done.get();
-}
-
+// Whatever goes wrong here, every caller hears an end.
 void Engine::loop() {
-  while (take_work()) step();
-  finish_all(FinishReason::kCancelled);
+  std::string error;
+  try {
+    StepRunner runner(*executor_, [this] {
+      {
+        std::lock_guard lock(mutex_);
+        ++outcomes_ready_;
+      }
+      wake_.notify_one();
+    });
+    try {
+      serve(runner);
+    } catch (const std::exception& exception) {
+      error = fmt::format("the engine stopped: {}", exception.what());
+    }
+    // Before the runner waits for the step that runs.
+    finish_all(error.empty() ? FinishReason::kCancelled : FinishReason::kError, error);
+  } catch (const std::exception& exception) {
+    error = fmt::format("the engine stopped: {}", exception.what());
+    finish_all(FinishReason::kError, error);
+  }
+  if (!error.empty()) log::error("{}", error);
 }
 
-bool Engine::take_work() {
-  std::vector<Submission> submissions;
-  std::vector<uint64_t> cancellations;
-  std::vector<std::packaged_task<void()>> tasks;
-  {
-    std::unique_lock lock(mutex_);
-    work_.wait(lock, [this] {
-      return stop_ || scheduler_.has_work() || !submissions_.empty() || !cancellations_.empty() ||
-             !tasks_.empty() || !idle_tasks_.empty();
-    });
-    if (stop_) return false;
-    submissions.swap(submissions_);
-    cancellations.swap(cancellations_);
-    tasks.swap(tasks_);
-    if (submissions.empty() && !scheduler_.has_work()) {
-      std::move(idle_tasks_.begin(), idle_tasks_.end(), std::back_inserter(tasks));
-      idle_tasks_.clear();
-    }
+void Engine::serve(StepRunner& runner) {
+  while (wait_for_work()) {
+    take_work(runner);
+    expire();
+    const bool stepped = take_outcome(runner);
+    // Where a stop string ends an answer, its next token need not be planned; all else is delivered
+    // while the next step runs. If one runs already, there is time for everything.
+    if (stepped) emit_all(scheduler_.num_plans_out() > 0 ? Emit::kAll : Emit::kWithStopStrings);
+    fill_pipeline(runner);
+    if (stepped) emit_all(Emit::kAll);
   }
-  for (Submission& submission : submissions) admit(std::move(submission));
-  for (const uint64_t id : cancellations) drop_request(id);
-  for (auto& task : tasks) task();
+}
+
+bool Engine::wait_for_work() {
+  std::unique_lock lock(mutex_);
+  const auto has_work = [this] {
+    return stop_ || outcomes_ready_ > 0 || !submissions_.empty() || !cancellations_.empty() ||
+           !tasks_.empty() || (!idle_tasks_.empty() && !scheduler_.has_work());
+  };
+  const double deadline_ms = scheduler_.next_deadline_ms();
+  if (std::isinf(deadline_ms)) {
+    wake_.wait(lock, has_work);
+  } else {
+    const std::chrono::duration<double, std::milli> since_epoch(deadline_ms);
+    wake_.wait_until(lock,
+                     std::chrono::steady_clock::time_point(
+                         std::chrono::ceil<std::chrono::steady_clock::duration>(since_epoch)),
+                     has_work);
+  }
+  if (stop_) return false;
+  new_submissions_.swap(submissions_);
+  new_cancellations_.swap(cancellations_);
+  new_tasks_.swap(tasks_);
+  if (new_submissions_.empty() && !scheduler_.has_work()) {
+    std::move(idle_tasks_.begin(), idle_tasks_.end(), std::back_inserter(new_tasks_));
+    idle_tasks_.clear();
+  }
   return true;
 }
 
+void Engine::take_work(StepRunner& runner) {
+  for (Submission& submission : new_submissions_) admit(std::move(submission));
+  new_submissions_.clear();
+  for (const uint64_t id : new_cancellations_) drop_request(id);
+  if (!new_cancellations_.empty()) publish_stats();
+  new_cancellations_.clear();
+  if (new_tasks_.empty()) return;
+  runner.wait_idle();
+  for (auto& task : new_tasks_) task();
+  new_tasks_.clear();
+}
+
 void Engine::admit(Submission submission) {
+  std::vector<SequenceId>& ids = requests_[submission.state->id];
   for (size_t i = 0; i < submission.sequences.size(); ++i) {
     SequenceRequest& sequence = submission.sequences[i];
     sequence.id = next_sequence_id_++;
-    running_.emplace(sequence.id, Running{submission.state, std::move(submission.answers[i]),
-                                          submission.submitted_ms});
+    ids.push_back(sequence.id);
+    running_.emplace(sequence.id, Running{submission.state, std::move(submission.answers[i])});
     scheduler_.add(std::move(sequence));
   }
 }
 
-void Engine::drop_request(uint64_t request_id) {
-  for (auto it = running_.begin(); it != running_.end();) {
-    if (it->second.state->id != request_id) {
-      ++it;
-      continue;
+// Drops the answer from all lists; its request, too, with its last one.
+void Engine::forget_sequence(SequenceId id, RequestState& state) {
+  const auto request = requests_.find(state.id);
+  std::erase(request->second, id);
+  if (request->second.empty()) {
+    requests_.erase(request);
+    if (!state.started) {
+      std::lock_guard lock(mutex_);
+      --num_queued_;
     }
-    scheduler_.cancel(it->first);
-    publish_stats();
-    Emission cancelled;
-    cancelled.finish_reason = FinishReason::kCancelled;
-    it->second.state->push(it->second.answer.consume(cancelled));
-    it = running_.erase(it);
   }
+  running_.erase(id);
 }
 
-void Engine::finish_all(FinishReason reason) {
+// Ends an answer that the scheduler does not know any more.
+void Engine::finish_answer(SequenceId id, const Emission& last) {
+  const auto found = running_.find(id);
+  if (found == running_.end()) return;
+  const std::shared_ptr<RequestState> state = found->second.state;
+  OutputDelta delta = found->second.answer.consume(last);
+  forget_sequence(id, *state);
+  state->push(std::move(delta), clock_.now_ms());
+}
+
+void Engine::drop_request(uint64_t request_id) {
+  const auto found = requests_.find(request_id);
+  if (found == requests_.end()) return;
+  const std::vector<SequenceId> ids = found->second;
+  for (const SequenceId id : ids) scheduler_.cancel(id);
+  cancellations_done_ += ids.size();
+  publish_stats();
+  Emission cancelled;
+  cancelled.finish_reason = FinishReason::kCancelled;
+  for (const SequenceId id : ids) finish_answer(id, cancelled);
+}
+
+void Engine::expire() {
+  timeouts_.clear();
+  scheduler_.expire(timeouts_);
+  if (timeouts_.empty()) return;
+  publish_stats();
+  for (const Emission& emission : timeouts_) finish_answer(emission.id, emission);
+}
+
+void Engine::finish_all(FinishReason reason, const std::string& error) {
   Emission last;
   last.finish_reason = reason;
-  for (auto& [id, running] : running_) running.state->push(running.answer.consume(last));
+  last.error = error;
+  const double now_ms = clock_.now_ms();
+  for (auto& [id, running] : running_) running.state->push(running.answer.consume(last), now_ms);
   running_.clear();
-  std::lock_guard lock(mutex_);
-  for (Submission& submission : submissions_) {
-    for (AnswerState& answer : submission.answers) submission.state->push(answer.consume(last));
+  requests_.clear();
+  std::vector<Submission> submissions = std::exchange(new_submissions_, {});
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    if (!error.empty()) stats_.failure = error;
+    std::ranges::move(submissions_, std::back_inserter(submissions));
+    submissions_.clear();
+    for (Tasks* tasks : {&new_tasks_, &tasks_, &idle_tasks_}) tasks->clear();
   }
-  submissions_.clear();
-}
-
-void Engine::step() {
-  const StepPlan plan = scheduler_.plan();
-  if (plan.empty()) return;
-  StepResult result;
-  try {
-    result = executor_->execute(plan);
-  } catch (const std::exception& error) {
-    // The step fails, the process does not: every sequence in it ends with the reason.
-    log::error("step {} failed: {}", plan.step_id, error.what());
-    result.step_id = plan.step_id;
-    for (const SequenceStep& sequence : plan.sequences) {
-      result.sequences.push_back({.id = sequence.id, .error = error.what()});
+  for (Submission& submission : submissions) {
+    for (AnswerState& answer : submission.answers) {
+      submission.state->push(answer.consume(last), now_ms);
     }
   }
-  std::vector<Emission> emissions = scheduler_.apply(std::move(result));
+}
+
+// --- Steps
+
+bool Engine::take_outcome(StepRunner& runner) {
+  if (!runner.try_take(outcome_)) return false;
+  {
+    std::lock_guard lock(mutex_);
+    --outcomes_ready_;
+  }
+  StepResult& result = outcome_.result;
+  if (!outcome_.error.empty()) log::error("step {} failed: {}", result.step_id, outcome_.error);
+  failure_ = outcome_.failure;
+  try {
+    scheduler_.apply(result, emissions_);
+  } catch (const std::exception& error) {
+    // The executor answered something else than was asked: the step counts as failed.
+    log::error("step {}: {}", result.step_id, error.what());
+    const size_t oldest = plans_made_ - static_cast<size_t>(scheduler_.num_plans_out());
+    const StepPlan& plan = plans_[oldest % plans_.size()];
+    StepResult failed{.step_id = plan.step_id, .sequences = {}};
+    for (const SequenceStep& sequence : plan.sequences) {
+      failed.sequences.push_back({.id = sequence.id, .error = error.what()});
+    }
+    scheduler_.apply(failed, emissions_);
+  }
   ++steps_;
   publish_stats();  // before the callers hear of it: a finished request finds its blocks returned
-  for (Emission& emission : emissions) emit(std::move(emission));
+  return true;
+}
+
+void Engine::fill_pipeline(StepRunner& runner) {
+  const int most = options_.plan_ahead ? Scheduler::kMaxPlansOut : 1;
+  // What came since the last plan was made gets into it, if nobody has begun to run it.
+  if (scheduler_.num_plans_out() == Scheduler::kMaxPlansOut && scheduler_.has_waiting()) {
+    StepPlan& last = plans_[(plans_made_ - 1) % plans_.size()];
+    if (runner.withdraw(last)) {
+      const size_t num_started = last.started.size();
+      if (scheduler_.extend(last)) note_started(last, num_started);
+      runner.submit(last);
+    }
+  }
+  while (scheduler_.num_plans_out() < most) {
+    StepPlan& plan = plans_[plans_made_ % plans_.size()];
+    if (!scheduler_.plan(plan)) break;
+    ++plans_made_;
+    runner.submit(plan);
+    note_started(plan, 0);
+  }
+  GLMOE_CHECK(scheduler_.num_plans_out() > 0 || !scheduler_.has_work(),
+              "sequences wait, but no step can be planned");
+}
+
+void Engine::note_started(const StepPlan& plan, size_t first) {
+  int64_t num_started = 0;
+  for (size_t i = first; i < plan.started.size(); ++i) {
+    const auto running = running_.find(plan.started[i].id);
+    if (running == running_.end() || running->second.state->started) continue;
+    running->second.state->started = true;
+    ++num_started;
+  }
+  if (num_started > 0) {
+    std::lock_guard lock(mutex_);
+    num_queued_ -= num_started;
+  }
+  publish_stats();
 }
 
 void Engine::publish_stats() {
@@ -248,36 +266,51 @@ void Engine::publish_stats() {
   stats_.steps = steps_;
   stats_.num_running = scheduled.num_running;
   stats_.num_waiting = scheduled.num_waiting;
-  stats_.kv_blocks_free = blocks_.num_free();
+  stats_.kv_blocks_free = scheduled.kv_blocks_free;
+  stats_.kv_blocks_cached = scheduled.kv_blocks_cached;
   stats_.preemptions = scheduled.preemptions;
   stats_.generated_tokens = scheduled.generated_tokens;
   stats_.prompt_tokens = scheduled.prompt_tokens;
-  stats_.failure = executor_->failure();
+  stats_.prefix_cache_queries = scheduled.prefix_queries;
+  stats_.prefix_cache_hits = scheduled.prefix_hits;
+  stats_.prefix_cache_evictions = scheduled.prefix_evictions;
+  stats_.timeouts = scheduled.timeouts;
+  stats_.cancellations = cancellations_done_;
+  stats_.failure = failure_;
 }
 
-void Engine::emit(Emission emission) {
+void Engine::emit_all(Emit which) {
+  const double now_ms = clock_.now_ms();
+  for (Emission& emission : emissions_) emit(emission, which, now_ms);
+}
+
+void Engine::emit(Emission& emission, Emit which, double now_ms) {
+  if (emission.id == 0) return;
   const auto it = running_.find(emission.id);
   if (it == running_.end()) return;
-  Running& running = it->second;
-  const double elapsed_ms = clock_.now_ms() - running.submitted_ms;
+  if (which == Emit::kWithStopStrings && !it->second.answer.has_stop_strings()) return;
+  emission.id = 0;  // no sequence's: done
+  RequestState& state = *it->second.state;
   if (emission.first_scheduled) {
-    running.state->mark_scheduled(emission.first_scheduled_ms - running.submitted_ms);
+    state.mark_scheduled(emission.first_scheduled_ms, emission.num_cached_tokens);
   }
   if (!emission.prompt_logprobs.empty()) {
-    running.state->set_prompt_logprobs(std::move(emission.prompt_logprobs));
+    state.set_prompt_logprobs(std::move(emission.prompt_logprobs));
   }
   if (emission.token_ids.empty() && emission.finish_reason == FinishReason::kNone) return;
-  running.state->mark_token(elapsed_ms);
-  OutputDelta delta = running.answer.consume(emission);
-  const bool finished = delta.finish_reason != FinishReason::kNone;
-  const bool stopped_by_text = finished && emission.finish_reason == FinishReason::kNone;
+  OutputDelta delta = it->second.answer.consume(emission);
+  if (delta.finish_reason == FinishReason::kNone) {
+    state.push(std::move(delta), now_ms);
+    return;
+  }
+  const bool stopped_by_text = emission.finish_reason == FinishReason::kNone;
   if (stopped_by_text) {
-    scheduler_.cancel(emission.id);
+    scheduler_.cancel(it->first);
     publish_stats();
   }
-  std::shared_ptr<RequestState> state = running.state;
-  if (finished) running_.erase(it);
-  state->push(std::move(delta));
+  const std::shared_ptr<RequestState> kept = it->second.state;
+  forget_sequence(it->first, state);
+  kept->push(std::move(delta), now_ms);
 }
 
 }  // namespace glmoe

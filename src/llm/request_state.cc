@@ -26,6 +26,7 @@ void AnswerState::append_text(std::string piece, OutputDelta& delta) {
 OutputDelta AnswerState::consume(const Emission& emission) {
   OutputDelta delta;
   delta.index = index_;
+  delta.skip_special_tokens = sampling_.skip_special_tokens;
   const bool ended_by_token =
       emission.finish_reason == FinishReason::kStop && !emission.token_ids.empty();
   for (size_t i = 0; i < emission.token_ids.size(); ++i) {
@@ -48,25 +49,60 @@ OutputDelta AnswerState::consume(const Emission& emission) {
   return delta;
 }
 
-void RequestState::push(OutputDelta delta) {
+void RequestState::push(OutputDelta delta, double now_ms) {
+  bool first = false;
   {
     std::lock_guard lock(mutex_);
     delta.request_id = id;
+    metrics_.total_ms = now_ms - submitted_ms;
+    if (!has_token_ && !delta.token_ids.empty()) metrics_.first_token_ms = metrics_.total_ms;
+    has_token_ |= !delta.token_ids.empty();
     if (delta.finish_reason != FinishReason::kNone) --unfinished_;
     delta.request_finished = unfinished_ == 0;
+    first = deltas_.empty();
     deltas_.push_back(std::move(delta));
   }
   ready_.notify_one();
+  if (!first) return;
+  std::lock_guard lock(notify_mutex_);
+  if (notify_) notify_();
+}
+
+bool RequestState::take(OutputDelta& delta) {
+  if (deltas_.empty()) return false;
+  delta = std::move(deltas_.front());
+  deltas_.pop_front();
+  drained_ = delta.request_finished;
+  return true;
 }
 
 bool RequestState::next(OutputDelta& delta) {
   std::unique_lock lock(mutex_);
   if (drained_) return false;
   ready_.wait(lock, [this] { return !deltas_.empty(); });
-  delta = std::move(deltas_.front());
-  deltas_.pop_front();
-  drained_ = delta.request_finished;
-  return true;
+  return take(delta);
+}
+
+bool RequestState::try_next(OutputDelta& delta) {
+  std::lock_guard lock(mutex_);
+  return take(delta);
+}
+
+bool RequestState::done() const {
+  std::lock_guard lock(mutex_);
+  return drained_;
+}
+
+void RequestState::notify(std::function<void()> ready) {
+  std::lock_guard lock(notify_mutex_);
+  notify_.swap(ready);
+  if (!notify_) return;
+  bool waiting = false;
+  {
+    std::lock_guard state_lock(mutex_);
+    waiting = !deltas_.empty();
+  }
+  if (waiting) notify_();
 }
 
 bool RequestState::finished() const {
@@ -89,15 +125,12 @@ RequestMetrics RequestState::metrics() const {
   return metrics_;
 }
 
-void RequestState::mark_scheduled(double elapsed_ms) {
+void RequestState::mark_scheduled(double now_ms, int64_t num_cached_tokens) {
   std::lock_guard lock(mutex_);
-  if (metrics_.queue_ms == 0.0) metrics_.queue_ms = elapsed_ms;
-}
-
-void RequestState::mark_token(double elapsed_ms) {
-  std::lock_guard lock(mutex_);
-  if (metrics_.first_token_ms == 0.0) metrics_.first_token_ms = elapsed_ms;
-  metrics_.total_ms = elapsed_ms;
+  if (scheduled_) return;
+  scheduled_ = true;
+  metrics_.queue_ms = now_ms - submitted_ms;
+  metrics_.num_cached_tokens = num_cached_tokens;
 }
 
 }  // namespace glmoe

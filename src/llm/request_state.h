@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,6 +27,7 @@ class AnswerState {
   // answer is finished when the delta's finish_reason says so: by the emission's own reason or
   // because a stop string was completed.
   OutputDelta consume(const Emission& emission);
+  bool has_stop_strings() const { return !sampling_.stop.empty(); }
 
  private:
   void append_text(std::string piece, OutputDelta& delta);
@@ -41,29 +43,42 @@ class AnswerState {
 class RequestState {
  public:
   RequestState(uint64_t request_id, std::string prompt, std::vector<int32_t> prompt_ids,
-               int64_t num_answers)
+               int64_t num_answers, double submission_ms)
       : id(request_id),
         prompt_text(std::move(prompt)),
         prompt_token_ids(std::move(prompt_ids)),
+        submitted_ms(submission_ms),
         unfinished_(num_answers) {}
 
   const uint64_t id;
   const std::string prompt_text;
   const std::vector<int32_t> prompt_token_ids;
+  const double submitted_ms;  // on the engine's clock, as all times here
+  bool started = false;       // the engine's note: something of it has been scheduled
 
   // Marks the request's last delta itself.
-  void push(OutputDelta delta);
+  void push(OutputDelta delta, double now_ms);
   // Blocks; false once the last delta has been taken.
   bool next(OutputDelta& delta);
+  // Does not block: false where no delta waits.
+  bool try_next(OutputDelta& delta);
+  bool done() const;  // the last delta has been taken
   bool finished() const;
+  // Called whenever a delta comes while none waits (now and then once more), and at once if one
+  // does. An empty function ends it: on return no call runs and none will come.
+  void notify(std::function<void()> ready);
 
   void set_prompt_logprobs(std::vector<PositionLogprobs> logprobs);
   std::vector<PositionLogprobs> prompt_logprobs() const;
   RequestMetrics metrics() const;
-  void mark_scheduled(double elapsed_ms);
-  void mark_token(double elapsed_ms);
+  // By its first answer that is.
+  void mark_scheduled(double now_ms, int64_t num_cached_tokens);
 
  private:
+  bool take(OutputDelta& delta);  // under mutex_
+
+  std::mutex notify_mutex_;  // held while notify_ runs; never taken under mutex_
+  std::function<void()> notify_;
   mutable std::mutex mutex_;
   std::condition_variable ready_;
   std::deque<OutputDelta> deltas_;
@@ -71,6 +86,7 @@ class RequestState {
   bool drained_ = false;
   std::vector<PositionLogprobs> prompt_logprobs_;
   RequestMetrics metrics_;
+  bool scheduled_ = false, has_token_ = false;
 };
 
 }  // namespace glmoe

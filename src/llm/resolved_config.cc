@@ -62,10 +62,11 @@ void check_options(const LlmOptions& options) {
   check_range("num_threads", options.num_threads, 0, 4096);
   check_range("max_batch_size", options.max_batch_size, 1, 65536);
   check_range("max_num_tokens", options.max_num_tokens, 1, 1 << 20);
+  check_range("max_queued_requests", options.max_queued_requests, 1, kMany);
   check_range("max_seq_len", options.max_seq_len, 0, kMany);
   check_range("kv_cache.max_tokens (--kv_cache_tokens)", options.kv_cache.max_tokens, 0, kMany);
   check_range("kv_cache.tokens_per_block (--tokens_per_block)", options.kv_cache.tokens_per_block,
-              1, 1024);
+              0, 1024);
   const double fraction = options.kv_cache.free_memory_fraction.value_or(0.5);
   if (!(fraction > 0.0 && fraction <= 1.0)) {
     fail_argument(
@@ -105,7 +106,9 @@ ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& mo
     fail_argument("max_seq_len is {}, but the model has positions for {} tokens",
                   resolved.max_seq_len, model.max_position_embeddings);
   }
-  resolved.tokens_per_block = options.kv_cache.tokens_per_block;
+  resolved.tokens_per_block = options.kv_cache.tokens_per_block > 0
+                                  ? options.kv_cache.tokens_per_block
+                                  : memory.default_tokens_per_block;
   const KvGeometry geometry =
       KvGeometry::of(model, resolved.compute_dtype, resolved.tokens_per_block);
   const int64_t kv_tokens = resolve_kv_tokens(options, resolved, geometry, memory);

@@ -33,7 +33,9 @@ void check_options(const LlmOptions& options);
 struct KvMemory {
   // Bytes that are free for it, once all else is known.
   std::function<int64_t(const ResolvedConfig&)> available_bytes;
-  double default_fraction = 0.5;  // of them, where the options name none
+  // Where the options name none: the share of them, and the size of a block.
+  double default_fraction = 0.5;
+  int64_t default_tokens_per_block = 16;
 };
 
 ResolvedConfig resolve_config(const LlmOptions& options, const Glm4MoeConfig& model,

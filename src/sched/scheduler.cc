@@ -1,6 +1,7 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -19,6 +20,8 @@ Scheduler::Scheduler(const SchedulerConfig& config, BlockManager& blocks, const 
   // a sequence that has all blocks to itself always goes on to its end.
   max_length_ = blocks.num_blocks() * blocks.tokens_per_block() + 1;
   if (config.max_seq_len > 0) max_length_ = std::min(max_length_, config.max_seq_len);
+  // Every running sequence can decode in every step.
+  max_running_ = std::min(config.max_batch_size, config.max_num_tokens);
 }
 
 void Scheduler::add(SequenceRequest request) {
@@ -39,134 +42,138 @@ void Scheduler::add(SequenceRequest request) {
   }
   const SequenceId id = request.id;
   GLMOE_CHECK(!sequences_.contains(id), "sequence {} was added twice", id);
-  auto sequence = std::make_unique<Sequence>(std::move(request), max_length_);
-  waiting_.push_back(sequence.get());
+  auto sequence = std::make_unique<Sequence>(std::move(request), max_length_, arrivals_++);
+  if (sequence->deadline_ms() > 0) deadlines_.emplace(sequence->deadline_ms(), id);
+  waiting_.insert(sequence.get());
   sequences_.emplace(id, std::move(sequence));
 }
 
 bool Scheduler::cancel(SequenceId id) {
   const auto found = sequences_.find(id);
-  if (found == sequences_.end() || found->second->cancelled) return false;
-  if (found->second->in_flight) {
-    found->second->cancelled = true;  // the step under way still writes into its blocks
-  } else {
-    remove(*found->second);
-  }
+  if (found == sequences_.end() || found->second->ended) return false;
+  end(*found->second);
   return true;
 }
 
-// Forgets a sequence that is not in flight any more.
-void Scheduler::remove(Sequence& sequence) {
-  const auto running = std::ranges::find(running_, &sequence);
-  if (running != running_.end()) {
-    running_.erase(running);
-    released_.push_back(sequence.id());
-  } else {
-    std::erase(waiting_, &sequence);
+double Scheduler::next_deadline_ms() const {
+  return deadlines_.empty() ? std::numeric_limits<double>::infinity() : deadlines_.begin()->first;
+}
+
+void Scheduler::expire(std::vector<Emission>& emissions) {
+  if (deadlines_.empty()) return;
+  const double now_ms = clock_.now_ms();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_ms) {
+    Sequence& sequence = *sequences_.at(deadlines_.begin()->second);
+    Emission& emission = emissions.emplace_back();
+    emission.id = sequence.id();
+    emission.finish_reason = FinishReason::kTimeout;
+    ++stats_.timeouts;
+    end(sequence);
   }
-  blocks_.release(sequence.id());
+}
+
+// --- Running, decoding, ended
+
+void Scheduler::start_running(Sequence& sequence) { ++running_priorities_[sequence.priority()]; }
+
+void Scheduler::start_decoding(Sequence& sequence) {
+  sequence.slot = static_cast<int32_t>(decoding_.size());
+  decoding_.push_back(&sequence);
+}
+
+// Of a running sequence: the executor may drop what it knows about it.
+void Scheduler::stop_running(Sequence& sequence) {
+  if (sequence.slot >= 0) {
+    Sequence* last = decoding_.back();
+    decoding_.pop_back();
+    if (last != &sequence) {
+      last->slot = sequence.slot;
+      decoding_[static_cast<size_t>(last->slot)] = last;
+    }
+    sequence.slot = -1;
+  } else {
+    std::erase(prefilling_, &sequence);
+  }
+  const auto priority = running_priorities_.find(sequence.priority());
+  if (--priority->second == 0) running_priorities_.erase(priority);
+}
+
+// The sequence has been answered. Steps under way still write into its blocks.
+void Scheduler::end(Sequence& sequence) {
+  if (sequence.deadline_ms() > 0) deadlines_.erase({sequence.deadline_ms(), sequence.id()});
+  const bool waits = waiting_.erase(&sequence) > 0;
+  if (!waits) stop_running(sequence);
+  if (sequence.num_in_flight > 0) {
+    sequence.ended = true;
+    ++num_ended_;
+    return;
+  }
+  if (!waits) released_.push_back(sequence.id());
+  forget(sequence);
+}
+
+// What a failed sequence computed before may be what made it fail: nobody is to reuse it.
+void Scheduler::forget(Sequence& sequence) {
+  if (sequence.failed) {
+    blocks_.discard(sequence.table);
+  } else {
+    blocks_.release(sequence.table, sequence.token_ids(), sequence.num_computed());
+  }
   sequences_.erase(sequence.id());
 }
 
-StepPlan Scheduler::plan() {
-  GLMOE_CHECK(in_flight_.empty(), "a plan is made only after the last one's result was applied");
-  StepPlan plan;
-  budget_ = config_.max_num_tokens;
-  const uint64_t preemptions = stats_.preemptions;
-  plan_running(plan);
-  if (stats_.preemptions == preemptions) admit_waiting(plan);
-  if (plan.empty()) return plan;
-  plan.step_id = ++stats_.steps;
-  plan.released = std::exchange(released_, {});
-  return plan;
-}
-
-// A prompt is admitted only when those before it are computed to their end, so at most the last
-// running sequence is in its prefill: this order puts the decodes first.
-void Scheduler::plan_running(StepPlan& plan) {
-  for (size_t i = 0; i < running_.size() && budget_ > 0; ++i) {
-    Sequence& sequence = *running_[i];
-    const int64_t count = std::min(sequence.num_uncomputed(), budget_);
-    if (make_room(sequence, sequence.num_computed() + count)) schedule(sequence, plan);
-  }
-}
-
-// Pre-empts from the latest arrival on until `sequence` has its blocks; false if that came to
-// `sequence` itself.
-bool Scheduler::make_room(const Sequence& sequence, int64_t num_tokens) {
-  while (!blocks_.reserve(sequence.id(), num_tokens)) {
-    Sequence& latest = *running_.back();
-    running_.pop_back();
-    blocks_.release(latest.id());
-    released_.push_back(latest.id());
-    latest.restart();
-    waiting_.push_front(&latest);
-    ++stats_.preemptions;
-    if (&latest == &sequence) return false;
-  }
-  return true;
-}
-
-void Scheduler::admit_waiting(StepPlan& plan) {
-  const auto max_batch_size = static_cast<size_t>(config_.max_batch_size);
-  while (!waiting_.empty() && budget_ > 0 && running_.size() < max_batch_size) {
-    Sequence& sequence = *waiting_.front();
-    // One block of growth for each running sequence stays free; otherwise the newcomer would often
-    // be pre-empted again before its prefill has paid off.
-    const int64_t headroom = static_cast<int64_t>(running_.size());
-    if (blocks_.blocks_for(sequence.num_tokens()) + headroom > blocks_.num_free()) return;
-    GLMOE_CHECK(blocks_.reserve(sequence.id(), sequence.num_tokens()));
-    waiting_.pop_front();
-    running_.push_back(&sequence);
-    if (sequence.first_scheduled_ms < 0) sequence.first_scheduled_ms = clock_.now_ms();
-    plan.started.push_back(sequence.start());
-    schedule(sequence, plan);
-  }
-}
-
-void Scheduler::schedule(Sequence& sequence, StepPlan& plan) {
-  const int64_t count = std::min(sequence.num_uncomputed(), budget_);
-  SequenceStep step = sequence.next_step(count);
-  step.block_table = blocks_.table(sequence.id());
-  plan.sequences.push_back(std::move(step));
-  in_flight_.push_back({&sequence, count});
-  sequence.in_flight = true;
-  budget_ -= count;
-}
+// --- Results
 
 std::vector<Emission> Scheduler::apply(StepResult result) {
-  // All checks come before any change, so that a wrong result can be answered by applying errors.
-  GLMOE_CHECK_EQ(result.step_id, stats_.steps);
-  GLMOE_CHECK_EQ(result.sequences.size(), in_flight_.size(), "results of step {}", result.step_id);
-  for (size_t i = 0; i < in_flight_.size(); ++i) {
-    in_flight_[i].sequence->check_result(in_flight_[i].num_tokens, result.sequences[i]);
-  }
   std::vector<Emission> emissions;
-  emissions.reserve(in_flight_.size());
-  for (size_t i = 0; i < in_flight_.size(); ++i) {
-    Sequence& sequence = *in_flight_[i].sequence;
-    sequence.in_flight = false;
-    if (sequence.cancelled) {
-      remove(sequence);
-      continue;
-    }
-    Emission emission = take(sequence, in_flight_[i].num_tokens, result.sequences[i]);
-    const bool finished = emission.finish_reason != FinishReason::kNone;
-    const bool has_news = emission.first_scheduled || finished || !emission.token_ids.empty() ||
-                          !emission.prompt_logprobs.empty();
-    if (has_news) emissions.push_back(std::move(emission));
-    if (finished) remove(sequence);
-  }
-  in_flight_.clear();
+  apply(result, emissions);
   return emissions;
 }
 
-Emission Scheduler::take(Sequence& sequence, int64_t num_tokens, SequenceResult& result) {
-  Emission emission;
-  emission.id = sequence.id();
+void Scheduler::apply(StepResult& result, std::vector<Emission>& emissions) {
+  // All checks come before any change, so that a wrong result can be answered by applying errors.
+  GLMOE_CHECK(num_flights_ > 0, "a result of step {} came, but no plan is out", result.step_id);
+  Flight& oldest = flight(0);
+  GLMOE_CHECK_EQ(result.step_id, oldest.step_id);
+  GLMOE_CHECK_EQ(result.sequences.size(), oldest.rows.size(), "results of step {}", result.step_id);
+  for (size_t i = 0; i < oldest.rows.size(); ++i) {
+    const Row& row = oldest.rows[i];
+    if (!row.sequence->ended) row.sequence->check_result(row.planned, result.sequences[i]);
+  }
+  size_t num_emissions = 0;
+  for (size_t i = 0; i < oldest.rows.size(); ++i) {
+    Sequence& sequence = *oldest.rows[i].sequence;
+    --sequence.num_in_flight;
+    if (sequence.ended) {
+      if (sequence.num_in_flight > 0) continue;
+      --num_ended_;
+      released_.push_back(sequence.id());
+      forget(sequence);
+      continue;
+    }
+    if (num_emissions == emissions.size()) emissions.emplace_back();
+    Emission& emission = emissions[num_emissions];
+    emission.reset(sequence.id());
+    take(oldest.rows[i], result.sequences[i], emission);
+    const bool finished = emission.finish_reason != FinishReason::kNone;
+    const bool has_news = emission.first_scheduled || finished || !emission.token_ids.empty() ||
+                          !emission.prompt_logprobs.empty();
+    if (has_news) ++num_emissions;
+    if (finished) end(sequence);
+  }
+  emissions.resize(num_emissions);
+  oldest.rows.clear();
+  oldest_flight_ = (oldest_flight_ + 1) % kMaxPlansOut;
+  --num_flights_;
+}
+
+void Scheduler::take(const Row& row, SequenceResult& result, Emission& emission) {
+  Sequence& sequence = *row.sequence;
   if (result.error.empty()) {
-    sequence.advance(num_tokens, result, emission);
+    sequence.advance(row.planned, result, emission);
+    blocks_.commit(sequence.table, sequence.token_ids(), sequence.num_computed());
   } else {
+    sequence.failed = true;
     emission.finish_reason = FinishReason::kError;
     emission.error = std::move(result.error);
   }
@@ -179,18 +186,59 @@ Emission Scheduler::take(Sequence& sequence, int64_t num_tokens, SequenceResult&
   if (!sequence.emitted) {
     emission.first_scheduled = true;
     emission.first_scheduled_ms = sequence.first_scheduled_ms;
+    emission.num_cached_tokens = sequence.num_cached_tokens;
     sequence.emitted = true;
   }
-  return emission;
+}
+
+// --- Looking
+
+void Scheduler::forget_prefixes() {
+  GLMOE_CHECK(sequences_.empty(), "prefixes are forgotten only where no sequence uses them");
+  blocks_.forget();
 }
 
 SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = stats_;
-  stats.num_running = static_cast<int64_t>(running_.size());
+  const BlockStats blocks = blocks_.stats();
+  stats.num_running = num_running();
   stats.num_waiting = static_cast<int64_t>(waiting_.size());
   stats.kv_blocks_total = blocks_.num_blocks();
   stats.kv_blocks_free = blocks_.num_free();
+  stats.kv_blocks_cached = blocks.num_cached;
+  stats.prefix_evictions = blocks.evictions;
   return stats;
+}
+
+void Scheduler::check() const {
+  std::vector<const BlockTable*> tables;
+  int64_t num_ended = 0, in_flight = 0, rows = 0;
+  std::map<int32_t, int64_t> priorities;
+  for (const auto& [id, sequence] : sequences_) {
+    tables.push_back(&sequence->table);
+    num_ended += sequence->ended ? 1 : 0;
+    in_flight += sequence->num_in_flight;
+    const bool waits = waiting_.contains(sequence.get());
+    if (waits) {
+      GLMOE_CHECK(sequence->table.size() == 0 && sequence->num_in_flight == 0 && !sequence->ended,
+                  "sequence {} waits and holds {} blocks", id, sequence->table.size());
+    } else if (!sequence->ended) {
+      ++priorities[sequence->priority()];
+      GLMOE_CHECK_LE(sequence->num_planned(), sequence->table.capacity(), "sequence {}", id);
+    }
+    GLMOE_CHECK_LE(sequence->num_computed(), sequence->num_planned(), "sequence {}", id);
+    GLMOE_CHECK(!sequence->ended || sequence->num_in_flight > 0, "sequence {} never goes", id);
+  }
+  for (const Flight& flight : flights_) rows += static_cast<int64_t>(flight.rows.size());
+  GLMOE_CHECK_EQ(num_ended, num_ended_);
+  GLMOE_CHECK_EQ(in_flight, rows, "rows in flight");
+  GLMOE_CHECK(priorities == running_priorities_, "priorities of running sequences");
+  GLMOE_CHECK_EQ(static_cast<size_t>(num_running() + num_ended_) + waiting_.size(),
+                 sequences_.size());
+  for (size_t i = 0; i < decoding_.size(); ++i) {
+    GLMOE_CHECK_EQ(decoding_[i]->slot, static_cast<int32_t>(i));
+  }
+  blocks_.check(tables);
 }
 
 }  // namespace glmoe

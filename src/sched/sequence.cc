@@ -1,21 +1,37 @@
 #include "sched/sequence.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "base/check.h"
 
 namespace glmoe {
 
-Sequence::Sequence(SequenceRequest request, int64_t max_length)
-    : id_(request.id),
-      sampling_(std::move(request.sampling)),
+void Emission::reset(SequenceId sequence) {
+  id = sequence;
+  token_ids.clear();
+  logprobs.clear();
+  prompt_logprobs.clear();
+  first_scheduled = false;
+  first_scheduled_ms = 0.0;
+  num_cached_tokens = 0;
+  finish_reason = FinishReason::kNone;
+  stop_reason.clear();
+  error.clear();
+}
+
+Sequence::Sequence(SequenceRequest request, int64_t max_length, uint64_t arrival)
+    : table(request.cache_salt),
+      id_(request.id),
       token_ids_(std::move(request.prompt_ids)),
       num_prompt_(static_cast<int64_t>(token_ids_.size())),
       max_tokens_(request.max_tokens),
       max_length_(max_length),
       end_token_ids_(std::move(request.end_token_ids)),
+      sampling_(std::move(request.sampling)),
+      priority_(request.priority),
+      arrival_(arrival),
+      deadline_ms_(request.deadline_ms),
       prompt_logprobs_open_(sampling_.num_prompt_logprobs >= 0) {
   if (prompt_logprobs_open_) prompt_logprobs_.emplace_back();
 }
@@ -28,43 +44,59 @@ SequenceStart Sequence::start() const {
           .output_ids = {output, token_ids_.end()}};
 }
 
-SequenceStep Sequence::next_step(int64_t count) const {
-  GLMOE_CHECK(count >= 1 && count <= num_uncomputed(), "{} of {} tokens", count, num_uncomputed());
-  SequenceStep step;
+PlannedStep Sequence::plan_step(int64_t count, SequenceStep& step) {
+  GLMOE_CHECK(count >= 1 && count <= num_unplanned(), "{} of {} tokens", count, num_unplanned());
+  PlannedStep planned{
+      .start_position = num_planned_, .num_tokens = count, .sample = count == num_unplanned()};
+  const int64_t end = num_planned_ + count;
   step.id = id_;
-  const auto begin = token_ids_.begin() + num_computed_;
-  step.token_ids.assign(begin, begin + count);
-  step.start_position = num_computed_;
-  step.sample = count == num_uncomputed();
-  step.prompt_logprobs = wants_prompt_logprobs(num_computed_ + count);
-  if (step.prompt_logprobs && !step.sample) step.next_token_id = *(begin + count);
-  return step;
+  step.start_position = num_planned_;
+  step.sample = planned.sample;
+  step.next_token_id = -1;
+  step.input_from_previous = num_planned_ >= num_tokens();
+  if (step.input_from_previous) {
+    step.token_ids.assign(1, 0);
+  } else {
+    step.token_ids.assign(token_ids_.begin() + num_planned_, token_ids_.begin() + end);
+  }
+  // The logits of position p tell about token p + 1. After a pre-emption some are there already.
+  planned.prompt_logprobs =
+      prompt_logprobs_open_ && next_prompt_logprob_ < num_prompt_ && end >= next_prompt_logprob_;
+  step.prompt_logprobs = planned.prompt_logprobs;
+  if (planned.prompt_logprobs) {
+    next_prompt_logprob_ = std::min(end + 1, num_prompt_);
+    if (!planned.sample) step.next_token_id = token_ids_[static_cast<size_t>(end)];
+  }
+  num_planned_ = end;
+  if (planned.sample) ++num_pending_;
+  return planned;
 }
 
-// The logits of position p tell about token p + 1, so a step that ends before `end_position` brings
-// prompt tokens up to and including `end_position`. After a pre-emption some are there already.
-bool Sequence::wants_prompt_logprobs(int64_t end_position) const {
-  const auto collected = static_cast<int64_t>(prompt_logprobs_.size());
-  return prompt_logprobs_open_ && collected < num_prompt_ && end_position >= collected;
+void Sequence::restart() {
+  GLMOE_CHECK(num_in_flight == 0 && num_pending_ == 0, "sequence {} is in flight", id_);
+  num_computed_ = num_planned_ = 0;
+  if (prompt_logprobs_open_) {
+    next_prompt_logprob_ = static_cast<int64_t>(prompt_logprobs_.size());
+  }
 }
 
-void Sequence::check_result(int64_t count, const SequenceResult& result) const {
+void Sequence::check_result(const PlannedStep& planned, const SequenceResult& result) const {
   GLMOE_CHECK_EQ(result.id, id_);
   if (!result.error.empty()) return;
-  GLMOE_CHECK_EQ(result.sampled, count == num_uncomputed(), "sequence {}", id_);
-  const int64_t end = num_computed_ + count;
-  if (!wants_prompt_logprobs(end)) return;
-  const auto wanted = static_cast<size_t>(std::min(end + 1, num_prompt_) - num_computed_ - 1);
+  GLMOE_CHECK_EQ(result.sampled, planned.sample, "sequence {}", id_);
+  if (!planned.prompt_logprobs) return;
+  const int64_t end = planned.start_position + planned.num_tokens;
+  const auto wanted =
+      static_cast<size_t>(std::min(end + 1, num_prompt_) - planned.start_position - 1);
   GLMOE_CHECK_GE(result.prompt_logprobs.size(), wanted, "prompt logprobs of sequence {}", id_);
 }
 
-void Sequence::collect_prompt_logprobs(int64_t count, SequenceResult& result, Emission& emission) {
-  if (!prompt_logprobs_open_) return;
-  const int64_t end = num_computed_ + count;
-  if (wants_prompt_logprobs(end)) {
-    const int64_t last = std::min(end, num_prompt_ - 1);
+void Sequence::collect_prompt_logprobs(const PlannedStep& planned, SequenceResult& result,
+                                       Emission& emission) {
+  if (planned.prompt_logprobs) {
+    const int64_t last = std::min(planned.start_position + planned.num_tokens, num_prompt_ - 1);
     for (auto token = static_cast<int64_t>(prompt_logprobs_.size()); token <= last; ++token) {
-      const auto entry = static_cast<size_t>(token - num_computed_ - 1);
+      const auto entry = static_cast<size_t>(token - planned.start_position - 1);
       prompt_logprobs_.push_back(std::move(result.prompt_logprobs[entry]));
     }
   }
@@ -73,10 +105,11 @@ void Sequence::collect_prompt_logprobs(int64_t count, SequenceResult& result, Em
   prompt_logprobs_open_ = false;
 }
 
-void Sequence::advance(int64_t count, SequenceResult& result, Emission& emission) {
-  collect_prompt_logprobs(count, result, emission);
-  num_computed_ += count;
-  if (num_uncomputed() > 0) return;
+void Sequence::advance(const PlannedStep& planned, SequenceResult& result, Emission& emission) {
+  if (prompt_logprobs_open_) collect_prompt_logprobs(planned, result, emission);
+  num_computed_ = planned.start_position + planned.num_tokens;
+  if (!planned.sample) return;
+  --num_pending_;
   token_ids_.push_back(result.token_id);
   emission.token_ids.push_back(result.token_id);
   if (sampling_.num_logprobs >= 0) emission.logprobs.push_back(std::move(result.logprobs));

@@ -1,10 +1,12 @@
-// One answer being generated, as the scheduler knows it: its tokens and how far they are computed.
+// One answer being generated, as the scheduler knows it: its tokens, how far they are computed, and
+// how far steps that have not come back yet will bring it.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "cache/block_table.h"
 #include "step/step.h"
 
 namespace glmoe {
@@ -16,6 +18,9 @@ struct SequenceRequest {
   ResolvedSampling sampling;
   int64_t max_tokens = 1;              // generated tokens at most
   std::vector<int32_t> end_token_ids;  // the model's (unless ignored) and the request's stop ids
+  int32_t priority = 0;                // lower ones run first
+  double deadline_ms = 0.0;            // on the scheduler's clock; then it times out. 0: none
+  std::string cache_salt;              // prefixes are shared with those of the same salt
 };
 
 // What is new about one sequence after a step.
@@ -26,57 +31,98 @@ struct Emission {
   std::vector<PositionLogprobs> prompt_logprobs;  // all of them, once; entry 0 is empty
   bool first_scheduled = false;                   // set on the sequence's first emission
   double first_scheduled_ms = 0.0;  // the clock when it was first planned; with first_scheduled
+  int64_t num_cached_tokens = 0;    // of the prompt, found in the cache; with first_scheduled
   FinishReason finish_reason = FinishReason::kNone;  // set on its last
   std::string stop_reason;                           // the end token's id in decimal
   std::string error;                                 // with kError
+
+  // As new, but keeps the memory of its vectors.
+  void reset(SequenceId sequence);
+};
+
+// A sequence's share of a step that was planned and whose result is awaited.
+struct PlannedStep {
+  int64_t start_position = 0;
+  int64_t num_tokens = 0;
+  bool sample = false;
+  bool prompt_logprobs = false;
 };
 
 class Sequence {
  public:
-  // `max_length`: prompt and output together never exceed it.
-  Sequence(SequenceRequest request, int64_t max_length);
+  // `max_length`: prompt and output together never exceed it. `arrival`: its place in the order.
+  Sequence(SequenceRequest request, int64_t max_length, uint64_t arrival);
 
   SequenceId id() const { return id_; }
+  int32_t priority() const { return priority_; }
+  uint64_t arrival() const { return arrival_; }
+  double deadline_ms() const { return deadline_ms_; }
+  const std::vector<int32_t>& token_ids() const { return token_ids_; }
   int64_t num_tokens() const { return static_cast<int64_t>(token_ids_.size()); }
   int64_t num_prompt_tokens() const { return num_prompt_; }
   int64_t num_generated() const { return num_tokens() - num_prompt_; }
+  // Positions whose KV is in the cache, by results that have come.
   int64_t num_computed() const { return num_computed_; }
-  int64_t num_uncomputed() const { return num_tokens() - num_computed_; }
+  // The same once all steps that are planned have run: the next step begins there.
+  int64_t num_planned() const { return num_planned_; }
+  // Tokens that can be planned: those that are known, and one that a step under way will sample.
+  int64_t num_unplanned() const { return num_tokens() + num_pending_ - num_planned_; }
+  // Whether the next token surely has to be computed: an answer that ends by its length after the
+  // steps under way has none. (One that ends by an end token is found out too late.)
+  bool goes_on() const {
+    return num_unplanned() > 0 &&
+           (num_pending_ == 0 || (num_generated() + num_pending_ < max_tokens_ &&
+                                  num_tokens() + num_pending_ < max_length_));
+  }
+  bool may_reuse_prefix() const { return sampling_.num_prompt_logprobs < 0; }
 
-  // The next `count` uncomputed tokens as a step; the block table is left to the caller.
-  SequenceStep next_step(int64_t count) const;
+  // Plans the next `count` tokens: fills `step` but for its block table.
+  PlannedStep plan_step(int64_t count, SequenceStep& step);
   SequenceStart start() const;
+  // The first `count` tokens are in the cache already; nothing has been planned.
+  void skip_cached(int64_t count) { num_planned_ = num_computed_ = count; }
 
-  // Throws kInternal where the result of a step of `count` tokens does not answer that step. One
-  // with an error always does.
-  void check_result(int64_t count, const SequenceResult& result) const;
+  // Throws kInternal where the result does not answer that step. One with an error always does.
+  void check_result(const PlannedStep& planned, const SequenceResult& result) const;
   // Takes such a result (without error), moves what is new into `emission` and finishes it where
   // the answer ends.
-  void advance(int64_t count, SequenceResult& result, Emission& emission);
+  void advance(const PlannedStep& planned, SequenceResult& result, Emission& emission);
   // Forgets the computed state: all tokens, the generated ones included, are to be computed again.
-  void restart() { num_computed_ = 0; }
+  // No step is under way.
+  void restart();
 
-  bool in_flight = false;  // part of the plan whose result is awaited
-  bool cancelled = false;  // while in flight; goes when the result comes
-  bool emitted = false;    // has had its first emission
+  // The scheduler's own notes.
+  int32_t num_in_flight = 0;  // steps under way
+  int32_t slot = -1;          // place among the decoding ones
+  bool ended = false;         // goes when the last step under way has come back
+  bool failed = false;        // ended by an error
+  bool emitted = false;       // has had its first emission
+  BlockTable table;
   double first_scheduled_ms = -1.0;
+  int64_t num_cached_tokens = 0;
 
  private:
-  bool wants_prompt_logprobs(int64_t end_position) const;
-  void collect_prompt_logprobs(int64_t count, SequenceResult& result, Emission& emission);
+  void collect_prompt_logprobs(const PlannedStep& planned, SequenceResult& result,
+                               Emission& emission);
   void finish(Emission& emission) const;
 
   SequenceId id_;
-  ResolvedSampling sampling_;
   std::vector<int32_t> token_ids_;  // prompt, then output
   int64_t num_prompt_;
-  int64_t num_computed_ = 0;  // tokens whose KV is in the cache
+  int64_t num_computed_ = 0;
+  int64_t num_planned_ = 0;
+  int64_t num_pending_ = 0;  // tokens that steps under way will sample
   int64_t max_tokens_;
   int64_t max_length_;
   std::vector<int32_t> end_token_ids_;
+  ResolvedSampling sampling_;
+  int32_t priority_;
+  uint64_t arrival_;
+  double deadline_ms_;
   // Entry i belongs to prompt token i; entry 0 stays empty. Survives pre-emption.
   std::vector<PositionLogprobs> prompt_logprobs_;
-  bool prompt_logprobs_open_;  // still to be handed out
+  int64_t next_prompt_logprob_ = 1;  // the first that no step was asked for
+  bool prompt_logprobs_open_;        // still to be handed out
 };
 
 }  // namespace glmoe

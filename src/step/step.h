@@ -50,6 +50,17 @@ struct SequenceStep {
   bool prompt_logprobs = false;  // every token's logits are wanted
   // With prompt_logprobs and without sample: the prompt token that follows this chunk.
   int32_t next_token_id = -1;
+  // The step was planned before the one ahead of it had run: token_ids holds one place, for the
+  // token that that step samples for this sequence. Where it samples none, the row is not computed.
+  bool input_from_previous = false;
+  // Equal only where block_table is equal, over all steps; 0: says nothing.
+  uint64_t table_version = 0;
+};
+
+// The whole content of one block, in every layer, to another.
+struct BlockCopy {
+  int32_t from = 0;
+  int32_t to = 0;
 };
 
 struct StepPlan {
@@ -57,6 +68,8 @@ struct StepPlan {
   std::vector<SequenceStart> started;
   std::vector<SequenceStep> sequences;
   std::vector<SequenceId> released;  // finished, cancelled or pre-empted: state may be dropped
+  // Done in this order before any of the step's tokens is written.
+  std::vector<BlockCopy> copies;
   bool empty() const { return sequences.empty(); }
   int64_t num_tokens() const;
 };

@@ -104,6 +104,15 @@ TEST(JsonReader, NamesTheWayToANestedField) {
   EXPECT_THAT(message_of([&] { JsonReader(json["list"], "it"); }), HasSubstr("JSON object"));
 }
 
+TEST(Json, LimitsNumberOfValuesAndBytesOfKeys) {
+  const JsonLimits limits{.max_values = 4, .max_key_bytes = 3};
+  EXPECT_EQ(parse_json(R"({"abc": [1, 2]})", "x", limits)["abc"][1], 2);
+  EXPECT_THAT(message_of([&] { parse_json("[1, 2, 3, 4]", "x", limits); }),
+              HasSubstr("more than 4 JSON values"));
+  EXPECT_THAT(message_of([&] { parse_ordered_json(R"({"abcd": 1})", "x", limits); }),
+              HasSubstr("a JSON key of 4 bytes, at most 3"));
+}
+
 TEST(Json, FilesAreNamedInErrors) {
   const testing::TempFolder folder;
   const std::string path = folder.write("bad.json", "{");

@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -33,13 +33,16 @@ class FakeExecutor {
     for (const SequenceStart& start : plan.started) {
       EXPECT_TRUE(started_.emplace(start.id, start).second) << "started twice: " << start.id;
     }
+    for (const BlockCopy& copy : plan.copies) {
+      std::copy_n(cache_.begin() + copy.from * tokens_per_block_, tokens_per_block_,
+                  cache_.begin() + copy.to * tokens_per_block_);
+    }
+    check_sharing(plan);
     StepResult result{.step_id = plan.step_id, .sequences = {}};
-    std::set<int32_t> blocks;
-    for (const SequenceStep& step : plan.sequences) {
-      for (const int32_t block : step.block_table) {
-        EXPECT_TRUE(blocks.insert(block).second) << "block in two tables: " << block;
-      }
-      result.sequences.push_back(run(step));
+    for (const SequenceStep& step : plan.sequences) result.sequences.push_back(run(step));
+    last_tokens_.clear();
+    for (const SequenceResult& sequence : result.sequences) {
+      if (sequence.sampled) last_tokens_[sequence.id] = sequence.token_id;
     }
     return result;
   }
@@ -49,6 +52,22 @@ class FakeExecutor {
   std::map<SequenceId, std::string> failing;  // id -> error of its next step
 
  private:
+  // Tables may share blocks, but nobody writes to a block that another table has.
+  void check_sharing(const StepPlan& plan) const {
+    std::map<int32_t, int> holders;
+    for (const SequenceStep& step : plan.sequences) {
+      for (const int32_t block : step.block_table) ++holders[block];
+    }
+    for (const SequenceStep& step : plan.sequences) {
+      const auto count = static_cast<int64_t>(step.token_ids.size());
+      const int64_t last = (step.start_position + count - 1) / tokens_per_block_;
+      for (int64_t b = step.start_position / tokens_per_block_; b <= last; ++b) {
+        const int32_t block = step.block_table.at(static_cast<size_t>(b));
+        EXPECT_EQ(holders[block], 1) << "sequence " << step.id << " writes to a shared block";
+      }
+    }
+  }
+
   int32_t& slot(const SequenceStep& step, int64_t position) {
     const int32_t block = step.block_table.at(static_cast<size_t>(position / tokens_per_block_));
     return cache_.at(static_cast<size_t>(block * tokens_per_block_ + position % tokens_per_block_));
@@ -68,9 +87,18 @@ class FakeExecutor {
       const auto next = static_cast<size_t>(step.start_position + count);
       EXPECT_EQ(step.next_token_id, started_[step.id].prompt_ids.at(next));
     }
+    std::vector<int32_t> tokens = step.token_ids;
+    if (step.input_from_previous) {
+      const auto last = last_tokens_.find(step.id);
+      if (last == last_tokens_.end()) {
+        result.error = "the step before brought no token";
+        return result;
+      }
+      tokens = {last->second};
+    }
     std::vector<int32_t> context;  // read back from the cache, as attention does
     for (int64_t i = 0; i < count; ++i) {
-      slot(step, step.start_position + i) = step.token_ids[static_cast<size_t>(i)];
+      slot(step, step.start_position + i) = tokens[static_cast<size_t>(i)];
     }
     for (int64_t p = 0; p < step.start_position + count; ++p) {
       context.push_back(slot(step, p));
@@ -88,6 +116,7 @@ class FakeExecutor {
   int64_t tokens_per_block_;
   std::vector<int32_t> cache_;
   std::map<SequenceId, SequenceStart> started_;
+  std::map<SequenceId, int32_t> last_tokens_;  // of the step before
 };
 
 }  // namespace glmoe::testing
