@@ -109,14 +109,29 @@ Value parsed_message(const Value& message, const std::string& where) {
   return Value::dict(with(message.as_dict(), "tool_calls", Value::list(std::move(parsed))));
 }
 
-Value parsed_messages(std::string_view json) {
+// What the assistant wrote itself has markup of its own (templates split it at </think>), but not
+// the arguments of its calls.
+Value guarded_message(const Value& message, MarkupGuard& guard) {
+  if (message.as_dict().find(std::string_view("role"))->as_string() != "assistant") {
+    return guard.guard_all(message);
+  }
+  Dict out;
+  for (const Dict::Entry& entry : message.as_dict().entries()) {
+    const bool calls = entry.key.as_string() == "tool_calls";
+    out.set(entry.key, calls ? guard.guard_all(entry.value) : guard.guard_turns(entry.value));
+  }
+  return Value::dict(std::move(out));
+}
+
+Value parsed_messages(std::string_view json, MarkupGuard* guard) {
   const Value messages = jinja::value_from_json(json, "messages");
   if (!messages.is_list() || messages.as_list().items.empty()) {
     fail_argument("messages: a JSON array of at least one message was wanted");
   }
   std::vector<Value> out;
   for (size_t i = 0; i < messages.as_list().items.size(); ++i) {
-    out.push_back(parsed_message(messages.as_list().items[i], fmt::format("messages[{}]", i)));
+    Value message = parsed_message(messages.as_list().items[i], fmt::format("messages[{}]", i));
+    out.push_back(guard != nullptr ? guarded_message(message, *guard) : std::move(message));
   }
   return Value::list(std::move(out));
 }
@@ -220,11 +235,12 @@ const jinja::Template& ChatTemplate::choose(bool with_tools) const {
 }
 
 std::string ChatTemplate::render(std::string_view messages_json, const ChatOptions& options,
-                                 const jinja::Limits& limits) const {
+                                 const jinja::Limits& limits, MarkupGuard* guard) const {
   Variables variables = special_tokens_;
   Value tools = parsed_tools(options.tools_json);
+  if (guard != nullptr) tools = guard->guard_all(tools);
   const jinja::Template& chosen = choose(jinja::truthy(tools));
-  variables.emplace_back("messages", parsed_messages(messages_json));
+  variables.emplace_back("messages", parsed_messages(messages_json, guard));
   variables.emplace_back("tools", std::move(tools));
   variables.emplace_back("documents", None{});
   variables.emplace_back("add_generation_prompt", options.add_generation_prompt);

@@ -10,6 +10,7 @@
 #include "glmoe/request.h"
 #include "text/jinja/limits.h"
 #include "text/jinja/template.h"
+#include "text/markup_guard.h"
 
 namespace glmoe {
 
@@ -26,9 +27,10 @@ class ChatTemplate {
   // `messages_json`: a JSON array of messages in OpenAI's form. Arguments of tool calls that come
   // as JSON text are parsed first, as templates expect. Throws kInvalidArgument for malformed
   // messages, tools or template_kwargs, for variables that template_kwargs may not set, and for
-  // what the template itself refuses (with its line).
+  // what the template itself refuses (with its line). `guard` marks the text of messages and tools,
+  // so that it can be kept from becoming markup.
   std::string render(std::string_view messages_json, const ChatOptions& options = {},
-                     const jinja::Limits& limits = {}) const;
+                     const jinja::Limits& limits = {}, MarkupGuard* guard = nullptr) const;
 
  private:
   ChatTemplate() = default;

@@ -25,6 +25,29 @@ struct Scratch {
   PieceCache cache;
 };
 
+void check_text(std::string_view text) {
+  if (text.size() > kMaxTextBytes) {
+    fail_argument("text of {} bytes: at most {} can be tokenized", text.size(), kMaxTextBytes);
+  }
+  if (const auto offset = find_invalid_utf8(text)) {
+    fail_argument("text is not valid UTF-8: byte {} (0x{:02X}) begins no well-formed character",
+                  *offset, static_cast<uint8_t>(text[*offset]));
+  }
+}
+
+// `text` without the fillers in it, which are not empty.
+std::string without(std::string text, std::string_view filler) {
+  size_t at = text.find(filler);
+  if (at == std::string::npos) return text;
+  std::string out;
+  size_t done = 0;
+  for (; at != std::string::npos; at = text.find(filler, done)) {
+    out.append(text, done, at - done);
+    done = at + filler.size();
+  }
+  return out.append(text, done);
+}
+
 }  // namespace
 
 struct Tokenizer::Impl {
@@ -91,13 +114,7 @@ Tokenizer Tokenizer::from_json(std::string_view tokenizer_json, std::string_view
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
-  if (text.size() > kMaxTextBytes) {
-    fail_argument("text of {} bytes: at most {} can be tokenized", text.size(), kMaxTextBytes);
-  }
-  if (const auto offset = find_invalid_utf8(text)) {
-    fail_argument("text is not valid UTF-8: byte {} (0x{:02X}) begins no well-formed character",
-                  *offset, static_cast<uint8_t>(text[*offset]));
-  }
+  check_text(text);
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 8);
   auto scratch = impl_->take_scratch();
@@ -108,6 +125,22 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
   } else {
     encode_part(text);
   }
+  impl_->give_back(std::move(scratch));
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::encode_without(std::string_view text,
+                                               std::span<const std::string> fillers) const {
+  check_text(text);
+  std::vector<int32_t> ids;
+  auto scratch = impl_->take_scratch();
+  const auto encode_part = [&](std::string_view part) {
+    std::string ordinary(part);
+    for (const std::string& filler : fillers) ordinary = without(std::move(ordinary), filler);
+    if (!ordinary.empty()) impl_->encode_text(ordinary, *scratch, ids);
+  };
+  impl_->parts.added.split(text, scratch->regex, encode_part,
+                           [&](int32_t id) { ids.push_back(id); });
   impl_->give_back(std::move(scratch));
   return ids;
 }
@@ -142,6 +175,12 @@ bool Tokenizer::is_special(int32_t id) const {
 }
 
 bool Tokenizer::is_added(int32_t id) const { return impl_->parts.added.find(id) != nullptr; }
+
+std::vector<std::string> Tokenizer::added_tokens() const {
+  std::vector<std::string> contents;
+  for (const AddedToken& token : impl_->parts.added.tokens()) contents.push_back(token.content);
+  return contents;
+}
 
 int64_t Tokenizer::vocab_size() const {
   return std::max(impl_->parts.bpe.end_id(), impl_->parts.added.end_id());

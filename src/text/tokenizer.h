@@ -33,6 +33,10 @@ class Tokenizer {
   // (<|user|>, <think>, ...) in the text become their ids; without, all of it is plain text.
   // Throws kInvalidArgument for malformed UTF-8 (with the byte's offset) and above 2^31 - 1 bytes.
   std::vector<int32_t> encode(std::string_view text, bool parse_special = true) const;
+  // With added tokens, but the ordinary text between them is encoded without the `fillers` (not
+  // empty) in it: an added token that a filler breaks up stays text. Throws as encode.
+  std::vector<int32_t> encode_without(std::string_view text,
+                                      std::span<const std::string> fillers) const;
 
   // Text of token ids; malformed UTF-8 comes out as U+FFFD, ids without a token as nothing.
   // skip_special leaves out tokens for which is_special() holds.
@@ -48,6 +52,7 @@ class Tokenizer {
   // Added tokens that are flagged special (<|user|> is; in published models <think> is not).
   bool is_special(int32_t id) const;
   bool is_added(int32_t id) const;
+  std::vector<std::string> added_tokens() const;  // their contents
   // Largest id + 1. May be smaller than the model's vocab_size, which is padded.
   int64_t vocab_size() const;
 
