@@ -59,6 +59,7 @@ void add_bench(CLI::App& app) {
   bench->require_subcommand(1);
   add_bench_latency(*bench);
   add_bench_parts(*bench);
+  add_bench_serve(*bench);
   add_bench_startup(*bench);
 }
 

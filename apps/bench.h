@@ -16,6 +16,7 @@ namespace glmoe::apps {
 // Each adds its sub-command to `bench`.
 void add_bench_latency(CLI::App& bench);
 void add_bench_startup(CLI::App& bench);
+void add_bench_serve(CLI::App& bench);
 void add_bench_parts(CLI::App& bench);  // moe, attention, gemm
 
 // --name 1,8,32: numbers of 1 to `most`.

@@ -19,7 +19,7 @@ struct PartOptions {
   std::string model, preset, dtype = "bfloat16";
   std::vector<std::string> backends = {"CUTLASS"};
   std::vector<int64_t> batch_sizes, contexts, prompt_lens;
-  int64_t tokens_per_block = 16;
+  int64_t tokens_per_block = 64;
   bool json = false;
 };
 

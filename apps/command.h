@@ -23,6 +23,8 @@ void add_inspect(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_explain(CLI::App& app);
+void add_serve(CLI::App& app);
+void add_chat(CLI::App& app);
 
 // --backend, --dtype, --num_threads, ...: flags of everything that loads a model. `options` must
 // outlive the parsing.

@@ -16,7 +16,7 @@ namespace {
 struct ExplainOptions {
   std::string model, preset, backend = "auto", dtype = "auto", moe_backend = "AUTO";
   int64_t num_layers = 0;
-  int64_t tokens_per_block = 16;
+  int64_t tokens_per_block = 64;
   bool json = false;
 };
 

@@ -1,21 +1,40 @@
 // glmoe inspect and glmoe plan: what a folder holds, and what a model would need in memory.
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/command.h"
 #include "base/error.h"
 #include "convert/inspect.h"
+#include "gpu/gpu_backend.h"
 #include "spec/memory_plan.h"
 
 namespace glmoe::apps {
 namespace {
 
 struct PlanOptions {
-  std::string model, preset, dtype = "auto", kv_dtype = "auto", memory;
+  std::string model, preset, backend = "cpu", dtype = "auto", kv_dtype = "auto", memory;
   MemoryPlanOptions plan;
   Mapping mapping;
   int64_t num_layers = 0;
   bool json = false;
 };
+
+// With what the GPU's layout adds to the weights, and its workspace.
+MemoryPlan plan_on_gpu(const Glm4MoeConfig& config, const MemoryPlanOptions& options) {
+  if (options.mapping.resolved().world_size != 1) {
+    fail_argument("plan: --backend cuda is for one GPU: leave the parallel sizes at 1");
+  }
+  MemoryPlan plan = plan_memory(config, options);
+  const GpuMemoryNeed need =
+      gpu_memory_need(config, options.weight_dtype,
+                      {.max_num_tokens = std::max(options.max_num_tokens, options.max_batch_size),
+                       .max_batch_size = options.max_batch_size,
+                       .max_seq_len = config.max_position_embeddings,
+                       .tokens_per_block = 64});
+  plan.padding = need.weights_bytes - plan.weight_bytes();
+  plan.workspace = need.workspace_bytes;
+  return plan;
+}
 
 void plan(PlanOptions options) {
   if (options.model.empty() == options.preset.empty()) {
@@ -36,7 +55,11 @@ void plan(PlanOptions options) {
   options.plan.weight_dtype = parse_float_dtype(options.dtype, "--dtype").value_or(dtype);
   options.plan.kv_dtype =
       parse_float_dtype(options.kv_dtype, "--kv_dtype").value_or(options.plan.weight_dtype);
-  const MemoryPlan result = plan_memory(config, options.plan);
+  if (options.backend != "cpu" && options.backend != "cuda") {
+    fail_argument("plan: --backend '{}' is unknown: use cpu or cuda", options.backend);
+  }
+  const MemoryPlan result = options.backend == "cuda" ? plan_on_gpu(config, options.plan)
+                                                      : plan_memory(config, options.plan);
   const int64_t memory = options.memory.empty() ? 0 : parse_bytes(options.memory, "--memory");
   if (options.json) {
     Json json = result.to_json();
@@ -78,6 +101,9 @@ void add_plan(CLI::App& app) {
   command->add_option("--preset", options->preset, "Shapes of a published model");
   command->add_option("--layers,--num_layers", options->num_layers, "Only so many layers")
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--backend", options->backend, "cpu, or cuda for a GPU's layout and workspace")
+      ->capture_default_str();
   command->add_option("--dtype", options->dtype, "Type of the matrices")->capture_default_str();
   command->add_option("--kv_dtype", options->kv_dtype, "Type of the KV cache")
       ->capture_default_str();

@@ -20,10 +20,12 @@ double median(std::vector<double> values) {
 
 void make_room(const LatencyBatch& batch, LlmOptions& options) {
   if (options.kv_cache.max_tokens == 0) {
-    const int64_t block = options.kv_cache.tokens_per_block;
+    const int64_t block = std::max<int64_t>(options.kv_cache.tokens_per_block, 64);
     options.kv_cache.max_tokens = batch.batch_size * (batch.context() + block);
   }
+  options.kv_cache.enable_block_reuse = false;  // every token is to be computed
   options.max_batch_size = std::max(options.max_batch_size, batch.batch_size);
+  options.max_queued_requests = std::max(options.max_queued_requests, batch.batch_size);
 }
 
 namespace {

@@ -1,4 +1,5 @@
-// glmoe: convert, build, run, verify, inspect, plan, bench and explain GLM-4 MoE models.
+// glmoe: convert, build, run, serve, chat, verify, inspect, plan, bench and explain GLM-4 MoE
+// models.
 //
 // Exit status: 0 success, 2 wrong usage (a flag or argument), 1 anything else.
 #include <algorithm>
@@ -57,6 +58,8 @@ int run(int argc, char** argv) {
   add_plan(app);
   add_bench(app);
   add_explain(app);
+  add_serve(app);
+  add_chat(app);
   check_whole_numbers(app);
   try {
     app.parse(normalised_arguments(argc, argv));

@@ -264,8 +264,9 @@ void add_run(CLI::App& app) {
   prompt->excludes(file);
   command->add_option("--system", options->system, "System message");
   command->add_flag("--raw", options->raw, "Take the prompt as it is, without the chat template");
-  command->add_flag("--thinking,!--no_thinking", options->thinking,
-                    "Let the model reason before it answers [the template's default]");
+  command->add_flag_function(
+      "--thinking,!--no_thinking", [options](int64_t count) { options->thinking = count > 0; },
+      "Let the model reason before it answers [the template's default]");
   command->add_flag("--json", options->json, "One JSON object a prompt");
   command->add_flag("--verbose", options->verbose, "Say on standard error what runs, and why");
   command->callback([options] {

@@ -11,6 +11,17 @@ endif()
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+# The server's: Boost.Asio and Boost.Beast (headers), OpenSSL, and the core of prometheus-cpp, of
+# which Debian has no archive.
+if(GLMOE_STATIC)
+  set(OPENSSL_USE_STATIC_LIBS ON)
+endif()
+find_package(Boost 1.81 REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_library(GLMOE_PROMETHEUS_LIBRARY NAMES libprometheus-cpp-core.so REQUIRED)
+find_path(GLMOE_PROMETHEUS_INCLUDE prometheus/registry.h REQUIRED)
+add_library(glmoe_prometheus INTERFACE)
+target_link_libraries(glmoe_prometheus INTERFACE ${GLMOE_PROMETHEUS_LIBRARY})
 # What base links: with GLMOE_STATIC the headers alone, since Debian has no archives of them.
 set(GLMOE_LOG_LIBRARIES fmt::fmt spdlog::spdlog)
 if(GLMOE_STATIC)

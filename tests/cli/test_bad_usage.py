@@ -44,7 +44,7 @@ class BadFlags(SharedModelTest):
         cases = {"num_threads": ("-1", "4097"), "max_batch_size": ("0", "-1"),
                  "max_num_tokens": ("0",), "max_seq_len": ("-1", "129"), "dtype": ("int8",),
                  "kv_cache_tokens": ("-1",), "kv_cache_fraction": ("0", "2", "nan"),
-                 "tokens_per_block": ("0", "1025"), "backend": ("gpu",), "moe_backend": ("FAST",),
+                 "tokens_per_block": ("-1", "1025"), "backend": ("gpu",), "moe_backend": ("FAST",),
                  "tensor_parallel_size": ("0", "-1"), "log_level": ("loud",)}
         for flag, values in cases.items():
             for value in values:
