@@ -293,6 +293,7 @@ void make_room_for(Rows& rows, BenchOptions& options, bool on_gpu) {
     }
   }
   options.llm.kv_cache.max_tokens = kv_tokens;
+  options.llm.kv_cache.enable_block_reuse = false;  // every token is to be computed
 }
 
 void bench_table(BenchOptions options, bool on_gpu) {

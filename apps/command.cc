@@ -48,7 +48,7 @@ void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required
       .add_option("--tokens_per_block", options.kv_cache.tokens_per_block,
                   "Tokens of a KV block; 0: 64 on a GPU, 16 on the CPU")
       ->capture_default_str();
-  command.add_flag("--enable_block_reuse,!--no-enable_block_reuse",
+  command.add_flag("--enable_block_reuse,!--no_enable_block_reuse",
                    options.kv_cache.enable_block_reuse,
                    "Share the KV blocks of equal prefixes between requests (default)");
   command
@@ -57,12 +57,12 @@ void add_model_flags(CLI::App& command, LlmOptions& options, bool model_required
       ->capture_default_str();
   // As functions: CLI11 sets a std::optional<bool> to false as soon as its flag is declared.
   command.add_flag_function(
-      "--plan_ahead,!--no-plan_ahead",
+      "--plan_ahead,!--no_plan_ahead",
       [&options](int64_t count) { options.plan_ahead = count > 0; },
       "Plan a step before the tokens of the running one are known [on a GPU]");
   command.add_flag("--verify_checksums,!--skip_checksums", options.verify_checksums,
                    "Check an engine's blobs while loading (default)");
-  command.add_flag("--cuda_graphs,!--no-cuda_graphs", options.cuda_graphs,
+  command.add_flag("--cuda_graphs,!--no_cuda_graphs", options.cuda_graphs,
                    "On a GPU, run decode steps as captured graphs (default)");
 }
 

@@ -113,6 +113,8 @@ DecodeTiming time_decode(LLM& llm, const LatencyBatch& batch, uint64_t round) {
 }
 
 double experts_of_decode(LLM& llm, const LatencyBatch& batch, uint64_t round) {
+  // Exact; and a step alone is not to be seen where steps are planned ahead and short.
+  if (batch.batch_size == 1) return static_cast<double>(llm.config().moe.top_k);
   constexpr int kSteps = 8;
   std::vector<ResponseStream> streams = submit_batch(llm, batch, round);
   (void)next_tokens(streams.back());
@@ -132,14 +134,28 @@ double experts_of_decode(LLM& llm, const LatencyBatch& batch, uint64_t round) {
   return caught > 0 ? sum / caught : 0.0;
 }
 
+namespace {
+
+// Once the steps that cancelled requests left behind are done.
+ExpertCounts idle_expert_counts(LLM& llm) {
+  ExpertCounts last = llm.expert_counts();
+  for (;;) {
+    ExpertCounts now = llm.expert_counts();
+    if (now.steps == last.steps) return now;
+    last = std::move(now);
+  }
+}
+
+}  // namespace
+
 double experts_of_prefill(LLM& llm, const LatencyBatch& batch, uint64_t round) {
   LatencyBatch alone = batch;
   alone.output_len = 1;
   alone.lead = 0;
-  const ExpertCounts before = llm.expert_counts();
+  const ExpertCounts before = idle_expert_counts(llm);
   std::vector<ResponseStream> streams = submit_batch(llm, alone, round);
   for (ResponseStream& stream : streams) (void)stream.result();
-  const ExpertCounts after = llm.expert_counts();
+  const ExpertCounts after = idle_expert_counts(llm);
   if (after.steps != before.steps + 1) return 0.0;
   return static_cast<double>(experts_between(before.tokens, after.tokens));
 }

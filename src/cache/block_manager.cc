@@ -41,6 +41,11 @@ int64_t BlockManager::blocks_for(int64_t num_tokens) const {
 }
 
 void BlockManager::changed(BlockTable& table) {
+  grown(table);
+  table.base_version_ = table.version_;
+}
+
+void BlockManager::grown(BlockTable& table) {
   table.version_ = ++last_version_;
   table.capacity_ = table.size() * tokens_per_block_;
 }
@@ -191,7 +196,7 @@ bool BlockManager::reserve(BlockTable& table, int64_t num_tokens) {
   if (wanted <= table.size()) return true;
   if (wanted - table.size() > num_free()) return false;
   while (table.size() < wanted) table.blocks_.push_back(take_block());
-  changed(table);
+  grown(table);
   return true;
 }
 
@@ -274,6 +279,17 @@ void BlockManager::enter(BlockTable& table, Tokens tokens, int64_t num_computed)
                       std::min(table.num_known_ + 1, table.num_announced_));
     ++table.num_known_;
     table.num_announced_ = std::max(table.num_announced_, table.num_known_);
+  }
+}
+
+void BlockManager::prefetch(BlockTable& table, Tokens tokens) const {
+  if (!enable_reuse_ || table.closed_ || table.num_known_ >= table.size()) return;
+  index_.prefetch(hash_before(table, tokens, table.num_known_ + 1));
+  const int32_t block = table.blocks_[static_cast<size_t>(table.num_known_)];
+  __builtin_prefetch(&at(block), 1);
+  __builtin_prefetch(&tokens_[static_cast<size_t>(block * tokens_per_block_)], 1);
+  if (table.num_known_ > 0) {
+    __builtin_prefetch(&at(table.blocks_[static_cast<size_t>(table.num_known_ - 1)]), 1);
   }
 }
 

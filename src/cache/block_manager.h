@@ -69,6 +69,12 @@ class BlockManager {
       enter(table, tokens, num_computed);
     }
   }
+  // Such a commit comes soon: hashes the next block and brings what commit() reads into the
+  // processor's cache. Changes nothing that can be seen.
+  void prepare_commit(BlockTable& table, std::span<const int32_t> tokens,
+                      int64_t num_computed) const {
+    if (num_computed >= (table.num_known_ + 1) * tokens_per_block_) prefetch(table, tokens);
+  }
   // Gives all blocks back. What is computed of the last, unfinished block can be found again too.
   void release(BlockTable& table, std::span<const int32_t> tokens, int64_t num_computed);
   // Gives all blocks back and forgets what only this sequence has vouched for.
@@ -108,6 +114,7 @@ class BlockManager {
   void unlink_idle(int32_t block);
   void free_idle(int32_t block);
 
+  void prefetch(BlockTable& table, Tokens tokens) const;
   void enter(BlockTable& table, Tokens tokens, int64_t num_computed);
   bool enter_block(BlockTable& table, Tokens tokens, int64_t index);
   void enter_partial(BlockTable& table, Tokens tokens, int64_t num_computed);
@@ -117,6 +124,7 @@ class BlockManager {
   void clear(BlockTable& table);
   void retract_announced(BlockTable& table, int64_t from, int64_t to);
   void changed(BlockTable& table);
+  void grown(BlockTable& table);
   void check_tree(int32_t block) const;
 
   int64_t num_blocks_;

@@ -30,6 +30,8 @@ class BlockTable {
   int64_t capacity() const { return capacity_; }
   // Another number after every change, over all tables; 0: never filled.
   uint64_t version() const { return version_; }
+  // Since this version blocks have only been appended.
+  uint64_t base_version() const { return base_version_; }
 
  private:
   friend class BlockManager;
@@ -37,6 +39,7 @@ class BlockTable {
   std::vector<int32_t> blocks_;
   int64_t capacity_ = 0;
   uint64_t version_ = 0;
+  uint64_t base_version_ = 0;
   int64_t num_known_ = 0;      // leading blocks that are in the prefix tree
   int64_t num_announced_ = 0;  // leading blocks that are, or are being computed for it
   bool closed_ = false;        // a collision of hashes: nothing more is entered

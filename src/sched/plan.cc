@@ -12,6 +12,20 @@ namespace {
 // this one, before admission stops: each costs a lookup in every step.
 constexpr int kMaxPostponed = 32;
 
+// The row of the step before last, whose memory this one has, often held the same table: then only
+// what is new is copied.
+void copy_table(const BlockTable& table, bool same_sequence, SequenceStep& step) {
+  if (step.table_version == table.version()) return;
+  const std::vector<int32_t>& blocks = table.blocks();
+  if (same_sequence && step.table_version > 0 && step.table_version >= table.base_version()) {
+    const auto known = static_cast<int64_t>(step.block_table.size());
+    step.block_table.insert(step.block_table.end(), blocks.begin() + known, blocks.end());
+  } else {
+    step.block_table = blocks;
+  }
+  step.table_version = table.version();
+}
+
 }  // namespace
 
 StepPlan Scheduler::plan() {
@@ -164,22 +178,30 @@ void Scheduler::plan_row(Sequence& sequence, StepPlan& plan) {
   const int64_t count = std::min(sequence.num_unplanned(), last_flight().budget);
   if (num_rows_ == plan.sequences.size()) plan.sequences.emplace_back();
   SequenceStep& step = plan.sequences[num_rows_++];
-  const PlannedStep planned = sequence.plan_step(count, step);
+  const bool same_sequence = step.id == sequence.id();
+  Row& row = last_flight().rows.emplace_back();
+  row.sequence = &sequence;
+  row.id = sequence.id();
+  sequence.plan_step(count, step, row.planned);
   if (count > 1) {
     blocks_.announce(sequence.table, sequence.token_ids(), sequence.num_planned());
   }
-  // The plan's memory is used again, so that its row of the step before last often has the table.
-  if (step.table_version != sequence.table.version()) {
-    step.block_table = sequence.table.blocks();
-    step.table_version = sequence.table.version();
-  }
-  last_flight().rows.push_back({&sequence, planned});
+  copy_table(sequence.table, same_sequence, step);
   last_flight().budget -= count;
   ++sequence.num_in_flight;
 }
 
 void Scheduler::plan_decodes(StepPlan& plan) {
-  for (Sequence* sequence : decoding_) {
+  for (size_t i = 0; i < decoding_.size(); ++i) {
+    if (i + kPrefetch < decoding_.size()) decoding_[i + kPrefetch]->prefetch();
+    if (num_rows_ + kPrefetch < plan.sequences.size()) {
+      const SequenceStep& later = plan.sequences[num_rows_ + kPrefetch];
+      __builtin_prefetch(&later, 1);
+      __builtin_prefetch(&later.table_version, 1);
+      const SequenceStep& soon = plan.sequences[num_rows_ + kPrefetch / 2];
+      __builtin_prefetch(soon.token_ids.data(), 1);
+    }
+    Sequence* sequence = decoding_[i];
     if (!sequence->goes_on()) continue;
     if (sequence->num_planned() >= sequence->table.capacity()) reserve_block(*sequence);
     plan_row(*sequence, plan);

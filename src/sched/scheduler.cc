@@ -130,6 +130,27 @@ std::vector<Emission> Scheduler::apply(StepResult result) {
   return emissions;
 }
 
+// Nearly all are seen to be right without a look at the sequence.
+void Scheduler::check_result(const Row& row, const SequenceResult& result) {
+  const bool plainly_right =
+      result.id == row.id && result.sampled == row.planned.sample && !row.planned.prompt_logprobs;
+  if (plainly_right || row.sequence->ended) return;
+  row.sequence->check_result(row.planned, result);
+}
+
+// Thousands of sequences do not fit the processor's nearer caches: what the rows behind this one
+// need is on its way before they are reached.
+void Scheduler::look_ahead(const Flight& flight, size_t row) const {
+  const std::vector<Row>& rows = flight.rows;
+  if (row + kPrefetch < rows.size()) rows[row + kPrefetch].sequence->prefetch();
+  if (row + kPrefetch / 2 >= rows.size()) return;
+  const Row& near = rows[row + kPrefetch / 2];
+  near.sequence->prefetch_end();
+  if (near.sequence->ended) return;
+  blocks_.prepare_commit(near.sequence->table, near.sequence->token_ids(),
+                         near.planned.start_position + near.planned.num_tokens);
+}
+
 void Scheduler::apply(StepResult& result, std::vector<Emission>& emissions) {
   // All checks come before any change, so that a wrong result can be answered by applying errors.
   GLMOE_CHECK(num_flights_ > 0, "a result of step {} came, but no plan is out", result.step_id);
@@ -137,11 +158,11 @@ void Scheduler::apply(StepResult& result, std::vector<Emission>& emissions) {
   GLMOE_CHECK_EQ(result.step_id, oldest.step_id);
   GLMOE_CHECK_EQ(result.sequences.size(), oldest.rows.size(), "results of step {}", result.step_id);
   for (size_t i = 0; i < oldest.rows.size(); ++i) {
-    const Row& row = oldest.rows[i];
-    if (!row.sequence->ended) row.sequence->check_result(row.planned, result.sequences[i]);
+    check_result(oldest.rows[i], result.sequences[i]);
   }
   size_t num_emissions = 0;
   for (size_t i = 0; i < oldest.rows.size(); ++i) {
+    look_ahead(oldest, i);
     Sequence& sequence = *oldest.rows[i].sequence;
     --sequence.num_in_flight;
     if (sequence.ended) {

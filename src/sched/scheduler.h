@@ -94,7 +94,8 @@ class Scheduler {
 
  private:
   struct Row {
-    Sequence* sequence;
+    Sequence* sequence = nullptr;
+    SequenceId id = 0;
     PlannedStep planned;
   };
   struct Flight {
@@ -109,6 +110,9 @@ class Scheduler {
     }
   };
   enum class Admission { kAdmitted, kPostponed, kRefused };
+
+  // So many sequences ahead of the one at hand are brought into the processor's cache.
+  static constexpr size_t kPrefetch = 16;
 
   // Making a plan (plan.cc).
   bool make_room();
@@ -136,6 +140,8 @@ class Scheduler {
   void start_decoding(Sequence& sequence);
   void end(Sequence& sequence);
   void forget(Sequence& sequence);
+  void look_ahead(const Flight& flight, size_t row) const;
+  static void check_result(const Row& row, const SequenceResult& result);
   void take(const Row& row, SequenceResult& result, Emission& emission);
 
   SchedulerConfig config_;

@@ -21,18 +21,23 @@ void Emission::reset(SequenceId sequence) {
 }
 
 Sequence::Sequence(SequenceRequest request, int64_t max_length, uint64_t arrival)
-    : table(request.cache_salt),
-      id_(request.id),
+    : id_(request.id),
       token_ids_(std::move(request.prompt_ids)),
       num_prompt_(static_cast<int64_t>(token_ids_.size())),
       max_tokens_(request.max_tokens),
       max_length_(max_length),
+      has_logprobs_(request.sampling.num_logprobs >= 0),
+      prompt_logprobs_open_(request.sampling.num_prompt_logprobs >= 0),
+      last_token_(token_ids_.back()),
+      num_end_ids_(static_cast<int32_t>(request.end_token_ids.size())),
+      table(request.cache_salt),
       end_token_ids_(std::move(request.end_token_ids)),
       sampling_(std::move(request.sampling)),
       priority_(request.priority),
       arrival_(arrival),
-      deadline_ms_(request.deadline_ms),
-      prompt_logprobs_open_(sampling_.num_prompt_logprobs >= 0) {
+      deadline_ms_(request.deadline_ms) {
+  std::copy_n(end_token_ids_.begin(), std::min(end_token_ids_.size(), first_end_ids_.size()),
+              first_end_ids_.begin());
   if (prompt_logprobs_open_) prompt_logprobs_.emplace_back();
 }
 
@@ -44,18 +49,20 @@ SequenceStart Sequence::start() const {
           .output_ids = {output, token_ids_.end()}};
 }
 
-PlannedStep Sequence::plan_step(int64_t count, SequenceStep& step) {
+void Sequence::plan_step(int64_t count, SequenceStep& step, PlannedStep& planned) {
   GLMOE_CHECK(count >= 1 && count <= num_unplanned(), "{} of {} tokens", count, num_unplanned());
-  PlannedStep planned{
-      .start_position = num_planned_, .num_tokens = count, .sample = count == num_unplanned()};
+  planned.start_position = num_planned_;
+  planned.num_tokens = count;
+  planned.sample = count == num_unplanned();
   const int64_t end = num_planned_ + count;
   step.id = id_;
   step.start_position = num_planned_;
   step.sample = planned.sample;
   step.next_token_id = -1;
   step.input_from_previous = num_planned_ >= num_tokens();
-  if (step.input_from_previous) {
-    step.token_ids.assign(1, 0);
+  if (count == 1 && end >= num_tokens()) {
+    step.token_ids.resize(1);
+    step.token_ids[0] = step.input_from_previous ? 0 : last_token_;
   } else {
     step.token_ids.assign(token_ids_.begin() + num_planned_, token_ids_.begin() + end);
   }
@@ -69,7 +76,6 @@ PlannedStep Sequence::plan_step(int64_t count, SequenceStep& step) {
   }
   num_planned_ = end;
   if (planned.sample) ++num_pending_;
-  return planned;
 }
 
 void Sequence::restart() {
@@ -110,19 +116,27 @@ void Sequence::advance(const PlannedStep& planned, SequenceResult& result, Emiss
   num_computed_ = planned.start_position + planned.num_tokens;
   if (!planned.sample) return;
   --num_pending_;
-  token_ids_.push_back(result.token_id);
+  last_token_ = result.token_id;
+  token_ids_.push_back(last_token_);
   emission.token_ids.push_back(result.token_id);
-  if (sampling_.num_logprobs >= 0) emission.logprobs.push_back(std::move(result.logprobs));
+  if (has_logprobs_) emission.logprobs.push_back(std::move(result.logprobs));
   finish(emission);
 }
 
+bool Sequence::is_end_token(int32_t token) const {
+  const auto num_first = std::min<size_t>(static_cast<size_t>(num_end_ids_), first_end_ids_.size());
+  for (size_t i = 0; i < num_first; ++i) {
+    if (first_end_ids_[i] == token) return true;
+  }
+  if (num_first == static_cast<size_t>(num_end_ids_)) return false;
+  return std::ranges::find(end_token_ids_, token) != end_token_ids_.end();
+}
+
 void Sequence::finish(Emission& emission) const {
-  const int32_t last = token_ids_.back();
   // The first min_tokens tokens never end the answer; the sampler does not draw end tokens there.
-  const bool may_stop = num_generated() > sampling_.min_tokens;
-  if (may_stop && std::ranges::find(end_token_ids_, last) != end_token_ids_.end()) {
+  if (is_end_token(last_token_) && num_generated() > sampling_.min_tokens) {
     emission.finish_reason = FinishReason::kStop;
-    emission.stop_reason = std::to_string(last);
+    emission.stop_reason = std::to_string(last_token_);
   } else if (num_generated() >= max_tokens_ || num_tokens() >= max_length_) {
     emission.finish_reason = FinishReason::kLength;
   }

@@ -31,7 +31,9 @@ void EngineSlot::set_phase(Phase phase) {
 
 LLM& EngineSlot::llm() const {
   const Phase now = phase();
-  if (now == Phase::kReady || now == Phase::kDraining) return *llm_.load();
+  LLM* const llm = llm_.load();
+  // A server that is told to drain while it loads has none.
+  if (llm != nullptr && (now == Phase::kReady || now == Phase::kDraining)) return *llm;
   HttpError error{.status = 503, .code = "not_ready", .retry_after_s = 5};
   error.message = now == Phase::kFailed ? "the engine has failed and has to be restarted"
                                         : "the model is being loaded: try again in a while";

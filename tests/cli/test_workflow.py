@@ -74,6 +74,9 @@ class Workflow(ProgramTest):
                        flag("tensor_parallel_size", 2), flag("max_host_memory", "64M"))
             self.works("run", "--model", output, "--prompt", "a-b_c", flag("max_tokens", 1),
                        flag("stop_token_ids", 3), f"--ignore{mark}eos")
+            for name in ("cuda_graphs", "plan_ahead", "enable_block_reuse"):
+                self.works("run", "--model", output, "--prompt", "a", "--max_tokens", "1",
+                           f"--no{mark}{name.replace('_', mark)}")
         self.assertEqual(*(snapshot(self.folder / f"out{ord(mark)}") for mark in "-_"))
 
 

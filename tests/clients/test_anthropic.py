@@ -19,13 +19,21 @@ class AnthropicTest(ServerTest):
         self.client = anthropic.Anthropic(base_url=self.url, api_key=KEY, max_retries=0)
         self.addCleanup(self.client.close)
 
+    # The client has no parameter for the sampling fields any more; the server takes them.
+    @staticmethod
+    def arguments(messages, fields):
+        body = {"temperature": 0}
+        for name in ("temperature", "top_p", "top_k"):
+            if name in fields:
+                body[name] = fields.pop(name)
+        body.update(fields.pop("extra_body", {}))
+        return {"model": MODEL, "messages": messages, "max_tokens": 64, "extra_body": body, **fields}
+
     def message(self, messages, **fields):
-        return self.client.messages.create(
-            **{"model": MODEL, "messages": messages, "max_tokens": 64, "temperature": 0, **fields})
+        return self.client.messages.create(**self.arguments(messages, fields))
 
     def stream(self, messages, **fields):
-        return self.client.messages.stream(
-            **{"model": MODEL, "messages": messages, "max_tokens": 64, "temperature": 0, **fields})
+        return self.client.messages.stream(**self.arguments(messages, fields))
 
 
 class Messages(AnthropicTest):
