@@ -114,7 +114,9 @@ DecodeTiming time_decode(LLM& llm, const LatencyBatch& batch, uint64_t round) {
 
 double experts_of_decode(LLM& llm, const LatencyBatch& batch, uint64_t round) {
   // Exact; and a step alone is not to be seen where steps are planned ahead and short.
-  if (batch.batch_size == 1) return static_cast<double>(llm.config().moe.top_k);
+  if (batch.batch_size == 1) {
+    return static_cast<double>(llm.config().moe.top_k * llm.config().num_moe_layers());
+  }
   constexpr int kSteps = 8;
   std::vector<ResponseStream> streams = submit_batch(llm, batch, round);
   (void)next_tokens(streams.back());

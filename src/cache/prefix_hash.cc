@@ -66,8 +66,8 @@ void add_bytes(SipState& state, const uint8_t* bytes, size_t count, size_t total
     state.add(word);
   }
   word = 0;
-  std::memcpy(&word, bytes, count);
-  state.add(word | (uint64_t{total} << 56));  // the length's lowest byte ends the text
+  if (count > 0) std::memcpy(&word, bytes, count);  // no bytes: perhaps a null pointer
+  state.add(word | (uint64_t{total} << 56));        // the length's lowest byte ends the text
 }
 
 }  // namespace

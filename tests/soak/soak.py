@@ -86,7 +86,8 @@ class Load:
 
     def question(self, rng, stream):
         ids, count, answer = rng.choice(self.answers)
-        body = {"prompt": ids, "max_tokens": count, "temperature": 0, "stream": stream}
+        body = {"prompt": ids, "max_tokens": count, "temperature": 0, "stream": stream,
+                "skip_special_tokens": False}
         return json.dumps(body), answer
 
     def check(self, found, answer):

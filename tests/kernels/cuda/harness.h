@@ -10,14 +10,16 @@ namespace glmoe::cuda_test {
 
 struct Test {
   std::string name;
+  std::string file;  // without its folder
   std::function<void()> body;
 };
 
 std::vector<Test>& all_tests();
 
 struct Register {
-  Register(std::string name, std::function<void()> body) {
-    all_tests().push_back({std::move(name), std::move(body)});
+  Register(std::string name, const std::string& path, std::function<void()> body) {
+    all_tests().push_back(
+        {std::move(name), path.substr(path.find_last_of('/') + 1), std::move(body)});
   }
 };
 
@@ -35,7 +37,7 @@ void expect_refused(const std::function<void()>& body, const std::string& part);
 }  // namespace glmoe::cuda_test
 
 // CUDA_TEST(NameThatIsASentence) { expect(...); }
-#define CUDA_TEST(name)                                                    \
-  static void name();                                                      \
-  static const ::glmoe::cuda_test::Register register_##name(#name, &name); \
+#define CUDA_TEST(name)                                                              \
+  static void name();                                                                \
+  static const ::glmoe::cuda_test::Register register_##name(#name, __FILE__, &name); \
   static void name()

@@ -1,11 +1,15 @@
-// Runs the tests on a GPU: kernels_cuda_test [--quick] [--without=PART] [PART...], those whose
-// names have a PART. --quick leaves large cases out (harness.h). Exit status: 0 all passed, 1 one
-// failed, 2 wrong usage, 77 left out (no GPU that the kernels run on; the reason is printed, and
-// ctest shows the test as skipped).
+// Runs the tests on a GPU: kernels_cuda_test [--quick[=NUMBERS]] [--without=PART] [PART...], those
+// whose names, or whose file's name, have a PART. --quick leaves cases of more numbers out
+// (harness.h). Exit status: 0 all passed, 1 one failed, 2 wrong usage, 77 left out (no GPU that the
+// kernels run on; the reason is printed, and ctest shows the test as skipped).
 #include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <string_view>
+#include <system_error>
 
 #include "device/gpu_info.h"
 #include "glmoe/error.h"
@@ -17,19 +21,21 @@ namespace {
 constexpr int kSkipped = 77;
 constexpr int kWrongUsage = 2;
 constexpr int kShownFailures = 5;
-constexpr double kQuickNumbers = 1.5e6;
 int num_failures = 0;  // of the running test
 int num_left_out = 0;
-bool is_quick = false;
+double most_numbers = std::numeric_limits<double>::infinity();  // of a case that is run
 
 bool run(const Test& test) {
   num_failures = 0;
+  const auto start = std::chrono::steady_clock::now();
   try {
     test.body();
   } catch (const std::exception& error) {
     expect(false, std::string("threw: ") + error.what());
   }
-  std::printf("%s %s\n", num_failures == 0 ? "ok    " : "FAILED", test.name.c_str());
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::printf("%s %s (%.1f s)\n", num_failures == 0 ? "ok    " : "FAILED", test.name.c_str(),
+              took.count());
   return num_failures == 0;
 }
 
@@ -58,7 +64,7 @@ std::vector<Test>& all_tests() {
 }
 
 bool leaves_out(double numbers) {
-  const bool left_out = is_quick && numbers > kQuickNumbers;
+  const bool left_out = numbers > most_numbers;
   num_left_out += left_out;
   return left_out;
 }
@@ -81,23 +87,31 @@ void expect_refused(const std::function<void()>& body, const std::string& part) 
 
 bool has_any(const Test& test, const std::vector<std::string_view>& parts) {
   return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
-    return test.name.find(part) != std::string::npos;
+    return test.name.find(part) != std::string::npos || test.file.find(part) != std::string::npos;
   });
 }
 
+int wrong_usage() {
+  std::printf(
+      "kernels_cuda_test [--quick[=NUMBERS]] [--without=PART] [PART...]: tests whose names, or "
+      "whose file's name, have a PART\n");
+  return kWrongUsage;
+}
+
 int run_tests(const std::vector<std::string_view>& arguments) {
-  constexpr std::string_view kWithout = "--without=";
+  constexpr std::string_view kQuick = "--quick=", kWithout = "--without=";
   std::vector<std::string_view> parts, left_out;
   for (const std::string_view argument : arguments) {
     if (argument == "--quick") {
-      is_quick = true;
+      most_numbers = 1.5e6;
+    } else if (argument.starts_with(kQuick)) {
+      const char* end = argument.data() + argument.size();
+      const auto read = std::from_chars(argument.data() + kQuick.size(), end, most_numbers);
+      if (read.ec != std::errc() || read.ptr != end) return wrong_usage();
     } else if (argument.starts_with(kWithout)) {
       left_out.push_back(argument.substr(kWithout.size()));
     } else if (argument.starts_with("-")) {
-      std::printf(
-          "kernels_cuda_test [--quick] [--without=PART] [PART...]: tests whose names have a "
-          "PART\n");
-      return kWrongUsage;
+      return wrong_usage();
     } else {
       parts.push_back(argument);
     }
@@ -107,6 +121,8 @@ int run_tests(const std::vector<std::string_view>& arguments) {
     std::printf("skipped: %s\n", reason.c_str());
     return kSkipped;
   }
+  // Who ends the program at a limit still sees which test it was at.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   int failed = 0, ran = 0;
   for (const Test& test : all_tests()) {
     if (has_any(test, left_out) || (!parts.empty() && !has_any(test, parts))) continue;
@@ -114,7 +130,7 @@ int run_tests(const std::vector<std::string_view>& arguments) {
     failed += run(test) ? 0 : 1;
   }
   std::printf("%d tests, %d failed", ran, failed);
-  if (is_quick) std::printf(", %d large cases left out", num_left_out);
+  if (num_left_out > 0) std::printf(", %d large cases left out", num_left_out);
   std::printf("\n");
   return failed == 0 && ran > 0 ? 0 : 1;
 }

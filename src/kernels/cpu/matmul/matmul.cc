@@ -71,6 +71,9 @@ void sums_direct(const Work& work, int64_t first, int64_t last, float* sums) {
   TileArgs args;
   args.step_bytes = static_cast<size_t>(work.type.step) * type_bytes(work.input.type);
   args.sums_stride = kSumsStride;
+  const int64_t tile = work.kernels.tile_tokens;
+  const int64_t fetch_t =
+      std::max(work.t_begin, work.t_begin + (work.t_end - work.t_begin) / tile * tile - tile);
   for (int64_t n = first; n < last; n += kTileRows) {
     const bool more = n + kTileRows < last;
     for (int64_t k0 = 0; k0 < k; k0 += block_k) {
@@ -81,14 +84,15 @@ void sums_direct(const Work& work, int64_t first, int64_t last, float* sums) {
       for (int r = 0; r < kTileRows; ++r) {
         args.weight[r] = work.row(std::min(n + r, last - 1), k0);
       }
-      // The next four rows come in while these are multiplied, with the first tile only; into the
-      // second-level cache, which takes more of them at a time than the first (docs/kernels).
+      // The next four rows come in while these are multiplied, with the last full tile, which has
+      // these in the first-level cache already; into the second-level cache, which takes more of
+      // them at a time (docs/kernels).
       args.prefetch = more ? work.row(n + kTileRows, k0) - work.row(n, k0) : 0;
       for (int64_t t = work.t_begin; t < work.t_end;) {
         const int tokens = work.tile_tokens(t);
         work.set_tokens(args, t, tokens, k0);
         args.sums = sums + (t - work.t_begin) * kSumsStride + (n - first);
-        const bool fetch = t == work.t_begin && args.prefetch != 0;
+        const bool fetch = t == fetch_t && args.prefetch != 0;
         (fetch ? work.type.fetching : work.type.direct)[tokens - 1](args);
         t += tokens;
       }

@@ -125,6 +125,15 @@ struct Pick {
 };
 __device__ inline Pick no_pick() { return {-1, 0.0f}; }
 
+// What a warp put into `picks` before a __syncwarp(): the k-th for the lane k. After it the next
+// token's may be written; the shuffles up to there would not order that behind these reads.
+__device__ inline Pick read_pick(int top_k, const Pick* picks) {
+  const int lane = threadIdx.x % kWarp;
+  const Pick pick = lane < top_k ? picks[lane] : no_pick();
+  __syncwarp();
+  return pick;
+}
+
 // Picks K experts by keys; the lane whose expert is the k-th puts it and its value into picks[k].
 template <int kPerLane>
 __device__ void pick_all(int top_k, unsigned (&keys)[kPerLane], const float (&values)[kPerLane],
@@ -210,10 +219,10 @@ __device__ Pick select_experts(const MoeRouterParams& p, const float (&logits)[k
   }
   if (p.mode == MoeRouterMode::kSparseMixer) {
     pick_sparse_mixer(p, keys, logits, picks);
-    return lane < p.top_k ? picks[lane] : no_pick();
+    return read_pick(p.top_k, picks);
   }
   pick_all(p.top_k, keys, values, picks);
-  Pick pick = lane < p.top_k ? picks[lane] : no_pick();
+  Pick pick = read_pick(p.top_k, picks);
   const float chosen = warp_sum(pick.weight);
   switch (p.mode) {
     case MoeRouterMode::kNone: pick.weight /= sum; break;
