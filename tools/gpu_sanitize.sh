@@ -30,10 +30,10 @@ if ((status == 77)); then
 fi
 
 check() { # TOOL FILE: leaves its status in FOLDER/TOOL-FILE.status
-  local tool=$1 file=$2 start=$SECONDS status=0 options=()
-  [[ $tool == racecheck ]] && options=(--kernel-name-exclude kns=attention_prefill_wgmma --racecheck-num-workers 2)
+  local tool=$1 file=$2 start=$SECONDS status=0 options=() quick=--quick
+  [[ $tool == racecheck ]] && quick=--quick=4e5 options=(--kernel-name-exclude kns=attention_prefill_wgmma --racecheck-num-workers 2)
   timeout "$limit" "$sanitizer" --tool "$tool" --report-api-errors no --error-exitcode 9 --print-limit 20 \
-    --launch-timeout 60 "${options[@]}" "$program" --quick "$file" > "$folder/$tool-$file.txt" 2>&1 || status=$?
+    --launch-timeout 60 "${options[@]}" "$program" "$quick" "$file" > "$folder/$tool-$file.txt" 2>&1 || status=$?
   # Warnings, as of races within a warp, leave the tool's status 0.
   ((status == 0)) && grep -q "Race reported" "$folder/$tool-$file.txt" && status=9
   case $status in

@@ -140,12 +140,15 @@ class Load:
         response.close()
         connection.close()
 
-    def raw(self, data, answered=True):
-        """Sends bytes and reads to the end; the status, 0 where there was no answer."""
+    def raw(self, data, end=False):
+        """Sends bytes and reads to the end; the status, 0 where there was no answer.
+
+        `end` closes our sending side, which a server may take for a client that has gone.
+        """
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as sock:
             try:
                 sock.sendall(data)
-                if answered:
+                if end:
                     sock.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # refused before all of it was sent: the answer is there to read
@@ -189,7 +192,7 @@ class Load:
             time.sleep(rng.random() * 0.3)
 
     def not_http(self, rng):
-        self.raw(rng.randbytes(rng.randrange(1, 500)) + b"\r\n\r\n")
+        self.raw(rng.randbytes(rng.randrange(1, 500)) + b"\r\n\r\n", end=True)
 
 
 # ---------------------------------------------------------------------------- the server's state

@@ -121,8 +121,6 @@ int run_tests(const std::vector<std::string_view>& arguments) {
     std::printf("skipped: %s\n", reason.c_str());
     return kSkipped;
   }
-  // Who ends the program at a limit still sees which test it was at.
-  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   int failed = 0, ran = 0;
   for (const Test& test : all_tests()) {
     if (has_any(test, left_out) || (!parts.empty() && !has_any(test, parts))) continue;
@@ -138,5 +136,7 @@ int run_tests(const std::vector<std::string_view>& arguments) {
 }  // namespace glmoe::cuda_test
 
 int main(int count, char** arguments) {
+  // Who ends the program at a limit still sees which test it was at. Before anything is printed.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   return glmoe::cuda_test::run_tests({arguments + 1, arguments + count});
 }

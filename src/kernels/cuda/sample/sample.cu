@@ -130,6 +130,7 @@ __global__ void __cluster_dims__(kSampleCluster) __launch_bounds__(kSampleThread
   }
   int num_logprobs = 0;
   if (row.num_logprobs >= 0) {
+    __syncthreads();  // block 0's threads have read what the draw left there
     if (first) s.space->token_id = token_id;
     cluster.sync();
     num_logprobs = write_logprobs(cluster, s, cluster.map_shared_rank(s.space, 0)->token_id,
