@@ -3,6 +3,8 @@ terminal."""
 import json
 import os
 import pty
+import select
+import signal
 import re
 import socket
 import time
@@ -130,18 +132,29 @@ class Terminal:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{wanted!r} did not come: {self.text!r}")
             try:
-                self.text += os.read(self.fd, 4096).decode(errors="replace")
+                if select.select([self.fd], [], [], 1)[0]:
+                    self.text += os.read(self.fd, 4096).decode(errors="replace")
             except OSError:  # the program has ended
                 raise AssertionError(f"{wanted!r} did not come: {self.text!r}") from None
 
     def type(self, text):
         os.write(self.fd, text.encode())
 
+    def interrupt(self):
+        """Ctrl-C; what was typed before the prompt comes again is thrown away with it."""
+        self.text = ""
+        self.type("\x03")
+        self.read_until("> ")
+        self.text = ""
+
     def end(self):
         self.type("\x04")
         try:
-            while os.read(self.fd, 4096):
-                pass
+            while select.select([self.fd], [], [], 30)[0]:
+                if not os.read(self.fd, 4096):
+                    break
+            else:
+                os.kill(self.pid, signal.SIGKILL)  # the exit status then says so
         except OSError:
             pass
         _, status = os.waitpid(self.pid, 0)
@@ -156,16 +169,14 @@ class ByTerminal(unittest.TestCase):
             terminal.read_until("> ")
             terminal.type("Hi\n")
             terminal.read_until("w3 ")
-            terminal.type("\x03")
+            terminal.interrupt()
             deadline = time.monotonic() + 30
             while server.open > 0 and time.monotonic() < deadline:
                 time.sleep(0.01)
             self.assertEqual(server.open, 0, "the server still answers")
-            terminal.text = ""
             terminal.type("Again\n")
             terminal.read_until("w1 ")
-            terminal.type("\x03")
-            terminal.read_until("> ")
+            terminal.interrupt()
             self.assertEqual(terminal.end(), 0)
             roles = [m["role"] for m in server.bodies()[-1]["messages"]]
         self.assertEqual(roles, ["user", "assistant", "user"])
@@ -176,8 +187,7 @@ class ByTerminal(unittest.TestCase):
             terminal.read_until("> ")
             terminal.type('"""\nhalf\n')
             terminal.read_until("... ")
-            terminal.type("\x03")
-            terminal.read_until("^C")
+            terminal.interrupt()
             terminal.type("Hi\n")
             terminal.read_until("yes")
             self.assertEqual(terminal.end(), 0)
