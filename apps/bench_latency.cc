@@ -51,9 +51,10 @@ struct Result {
   double prefill_gflop_per_s = 0.0;
   double decode_tokens_per_s = 0.0;
   double decode_step_ms = 0.0;
-  // Of short rounds, each beside its own measurement of the bandwidth: medians of both and of
-  // their quotient. 0 for a batch above 1: distinct experts are not known here.
-  double decode_gb_per_s = 0.0, read_gb_per_s = 0.0, share = 0.0;
+  double read_gb_per_s = 0.0;
+  // Of short rounds, each beside its own measurement of the bandwidth: medians, as is then
+  // read_gb_per_s. 0 for a batch above 1: distinct experts are not known here.
+  double decode_gb_per_s = 0.0, share = 0.0;
 };
 
 void print_result(const BenchOptions& options, const Result& result, const LLM& llm,
@@ -88,19 +89,26 @@ void print_result(const BenchOptions& options, const Result& result, const LLM& 
     std::printf(
         "decode reads %.3f GB a token: %.1f GB/s beside %.1f GB/s read bandwidth, share %.1f %%\n",
         bytes_per_token / 1e9, result.decode_gb_per_s, result.read_gb_per_s, result.share * 100.0);
+  } else {
+    std::printf("read bandwidth: %.1f GB/s\n", result.read_gb_per_s);
   }
   std::printf("resident: %s of %s planned (weights, KV cache in use, workspace)\n",
               human_bytes(rss).c_str(),
               human_bytes(static_cast<double>(plan.total_bytes())).c_str());
 }
 
-// Rounds of a few tokens and the bandwidth before and after each.
-void measure_share(const BenchOptions& options, LLM& llm, const MemoryPlan& plan, Result& result) {
+// The bandwidth; for a single sequence before and after each of some rounds of a few tokens.
+void measure_bandwidth(const BenchOptions& options, LLM& llm, const MemoryPlan& plan,
+                       Result& result) {
   constexpr int kRounds = 9;
   ThreadTeam team(static_cast<int>(options.llm.num_threads));
   const auto read_gb_per_s = [&] {
     return measure_read_bandwidth(team, static_cast<size_t>(options.bandwidth_mib) << 20);
   };
+  if (options.batch.batch_size != 1) {
+    result.read_gb_per_s = read_gb_per_s();
+    return;
+  }
   LatencyBatch batch{.batch_size = 1, .prompt_len = 16, .output_len = 9};
   batch.prompt_len = std::min(batch.prompt_len, options.batch.prompt_len);
   batch.output_len = std::min(batch.output_len, options.batch.output_len);
@@ -151,9 +159,7 @@ void bench_one_batch(const BenchOptions& options, LLM& llm) {
                                1e9;
   result.decode_tokens_per_s = static_cast<double>(options.batch.batch_size) / step;
   result.decode_step_ms = step * 1e3;
-  if (options.batch.batch_size == 1 && options.batch.output_len > 1) {
-    measure_share(options, llm, plan, result);
-  }
+  measure_bandwidth(options, llm, plan, result);
   print_result(options, result, llm, plan, bytes_per_token);
 }
 

@@ -165,13 +165,6 @@ struct Reader {
   }
 };
 
-bool has_tool(const OrderedJson& tools, std::string_view name) {
-  for (const OrderedJson& tool : tools) {
-    if (tool.at("function").at("name") == name) return true;
-  }
-  return false;
-}
-
 void read_tool_choice(Fields& fields, ChatPrompt& prompt) {
   std::optional<Fields> choice = fields.object("tool_choice");
   if (!choice) return;
@@ -181,20 +174,12 @@ void read_tool_choice(Fields& fields, ChatPrompt& prompt) {
   } else if (type == "none") {
     prompt.tool_choice = ToolChoice::kNone;
   } else if (type == "tool") {
-    prompt.tool_choice = ToolChoice::kNamed;
-    prompt.tool_name = choice->require_string("name");
-    if (!has_tool(prompt.tools, prompt.tool_name)) {
-      fail_field(choice->path("name"), "invalid_value", "no tool of this request is named \"{}\"",
-                 shortened(prompt.tool_name));
-    }
+    choose_named_tool(*choice, prompt);
   } else if (type != "auto") {
     fail_field(choice->path("type"), "invalid_value",
                "auto, any, tool or none was wanted, found \"{}\"", shortened(type));
   }
-  if (prompt.tool_choice == ToolChoice::kRequired && prompt.tools.empty()) {
-    fail_field(choice->path(), "invalid_value",
-               "a call is required, but the request brings no tools");
-  }
+  check_required_call(prompt, choice->path());
   prompt.parallel_tool_calls = !choice->boolean_or("disable_parallel_tool_use", false);
 }
 
@@ -243,21 +228,10 @@ void read_messages(Fields& fields, const ServeLimits& limits, ChatPrompt& prompt
 void read_tools(Fields& fields, const ServeLimits& limits, ChatPrompt& prompt,
                 std::vector<std::string>& warnings) {
   const Reader reader{limits, prompt, warnings};
-  const OrderedJson* tools = fields.array("tools", limits.max_tools);
-  const std::string path = fields.path("tools");
-  for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
-    OrderedJson tool = reader.tool((*tools)[i], item_path(path, i));
-    const auto& name = tool["function"]["name"].get_ref<const std::string&>();
-    if (has_tool(prompt.tools, name)) {
-      fail_field(item_path(path, i) + ".name", "invalid_value",
-                 "a tool named \"{}\" stands before it", shortened(name));
-    }
-    prompt.tools.push_back(std::move(tool));
-  }
-  if (const size_t bytes = dump(prompt.tools).size(); bytes > limits.max_tool_bytes) {
-    fail_field(path, "limit_exceeded", "at most {} bytes of JSON are accepted, found {}",
-               limits.max_tool_bytes, bytes);
-  }
+  read_tool_list(
+      fields, limits, ".name",
+      [&](const OrderedJson& json, const std::string& path) { return reader.tool(json, path); },
+      prompt);
   read_tool_choice(fields, prompt);
 }
 

@@ -109,6 +109,13 @@ bool is_forced(const ChatPrompt& prompt) {
   return prompt.tool_choice == ToolChoice::kRequired || prompt.tool_choice == ToolChoice::kNamed;
 }
 
+bool has_tool(const OrderedJson& tools, std::string_view name) {
+  for (const OrderedJson& tool : tools) {
+    if (tool.at("function").at("name") == name) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string render_prompt(const ChatPrompt& prompt, const ApiContext& context) {
@@ -181,6 +188,42 @@ void read_template_kwargs(Fields& fields, const ServeLimits& limits, ChatPrompt&
                limits.max_template_kwargs_bytes, json.size());
   }
   if (!rest.empty()) prompt.template_kwargs_json = std::move(json);
+}
+
+void read_tool_list(
+    Fields& fields, const ServeLimits& limits, std::string_view name_path,
+    const std::function<OrderedJson(const OrderedJson&, const std::string&)>& read_tool,
+    ChatPrompt& prompt) {
+  const OrderedJson* tools = fields.array("tools", limits.max_tools);
+  const std::string path = fields.path("tools");
+  for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
+    OrderedJson tool = read_tool((*tools)[i], item_path(path, i));
+    const auto& name = tool["function"]["name"].get_ref<const std::string&>();
+    if (has_tool(prompt.tools, name)) {
+      fail_field(fmt::format("{}{}", item_path(path, i), name_path), "invalid_value",
+                 "a tool named \"{}\" stands before it", shortened(name));
+    }
+    prompt.tools.push_back(std::move(tool));
+  }
+  if (const size_t bytes = dump(prompt.tools).size(); bytes > limits.max_tool_bytes) {
+    fail_field(path, "limit_exceeded", "at most {} bytes of JSON are accepted, found {}",
+               limits.max_tool_bytes, bytes);
+  }
+}
+
+void choose_named_tool(Fields& choice, ChatPrompt& prompt) {
+  prompt.tool_choice = ToolChoice::kNamed;
+  prompt.tool_name = choice.require_string("name");
+  if (!has_tool(prompt.tools, prompt.tool_name)) {
+    fail_field(choice.path("name"), "invalid_value", "no tool of this request is named \"{}\"",
+               shortened(prompt.tool_name));
+  }
+}
+
+void check_required_call(const ChatPrompt& prompt, const std::string& path) {
+  if (prompt.tool_choice == ToolChoice::kRequired && prompt.tools.empty()) {
+    fail_field(path, "invalid_value", "a call is required, but the request brings no tools");
+  }
 }
 
 void check_function_name(const std::string& name, const std::string& path,

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -46,6 +48,16 @@ void stop_after_one_call(const ChatPrompt& prompt, const ApiContext& context,
 
 // chat_template_kwargs: names, number, size and depth. The engine refuses reserved names.
 void read_template_kwargs(Fields& fields, const ServeLimits& limits, ChatPrompt& prompt);
+
+// Reads "tools": an entry by `read_tool` (its JSON, its path) into OpenAI's form. `name_path` is
+// what leads from an entry to its name, for errors. Their number, bytes and doubles are checked.
+void read_tool_list(
+    Fields& fields, const ServeLimits& limits, std::string_view name_path,
+    const std::function<OrderedJson(const OrderedJson&, const std::string&)>& read_tool,
+    ChatPrompt& prompt);
+// The tool that the "name" of `choice` asks for, which must be one of the prompt's.
+void choose_named_tool(Fields& choice, ChatPrompt& prompt);
+void check_required_call(const ChatPrompt& prompt, const std::string& path);
 
 // A function's name as both APIs accept it here: no white space, control characters, '<' or '>',
 // which could not be told from the markup around it.

@@ -168,13 +168,6 @@ struct Reader {
   }
 };
 
-bool has_tool(const OrderedJson& tools, std::string_view name) {
-  for (const OrderedJson& tool : tools) {
-    if (tool.at("function").at("name") == name) return true;
-  }
-  return false;
-}
-
 void read_tool_choice(Fields& fields, ChatPrompt& prompt) {
   const OrderedJson* choice = fields.find("tool_choice");
   if (choice == nullptr) return;
@@ -197,16 +190,9 @@ void read_tool_choice(Fields& fields, ChatPrompt& prompt) {
                  shortened(type));
     }
     Fields function(named.require("function"), named.path("function"));
-    prompt.tool_choice = ToolChoice::kNamed;
-    prompt.tool_name = function.require_string("name");
-    if (!has_tool(prompt.tools, prompt.tool_name)) {
-      fail_field(function.path("name"), "invalid_value", "no tool of this request is named \"{}\"",
-                 shortened(prompt.tool_name));
-    }
+    choose_named_tool(function, prompt);
   }
-  if (prompt.tool_choice == ToolChoice::kRequired && prompt.tools.empty()) {
-    fail_field(path, "invalid_value", "a call is required, but the request brings no tools");
-  }
+  check_required_call(prompt, path);
 }
 
 }  // namespace
@@ -226,21 +212,10 @@ void read_messages(Fields& fields, const ServeLimits& limits, ChatPrompt& prompt
 void read_tools(Fields& fields, const ServeLimits& limits, ChatPrompt& prompt,
                 std::vector<std::string>& warnings) {
   const Reader reader{limits, warnings};
-  const OrderedJson* tools = fields.array("tools", limits.max_tools);
-  const std::string path = fields.path("tools");
-  for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
-    OrderedJson tool = reader.tool((*tools)[i], item_path(path, i));
-    const auto& name = tool["function"]["name"].get_ref<const std::string&>();
-    if (has_tool(prompt.tools, name)) {
-      fail_field(item_path(path, i) + ".function.name", "invalid_value",
-                 "a tool named \"{}\" stands before it", shortened(name));
-    }
-    prompt.tools.push_back(std::move(tool));
-  }
-  if (const size_t bytes = dump(prompt.tools).size(); bytes > limits.max_tool_bytes) {
-    fail_field(path, "limit_exceeded", "at most {} bytes of JSON are accepted, found {}",
-               limits.max_tool_bytes, bytes);
-  }
+  read_tool_list(
+      fields, limits, ".function.name",
+      [&](const OrderedJson& json, const std::string& path) { return reader.tool(json, path); },
+      prompt);
   read_tool_choice(fields, prompt);
   prompt.parallel_tool_calls = fields.boolean_or("parallel_tool_calls", true);
 }
