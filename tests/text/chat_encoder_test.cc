@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "support/chat_options.h"
 
 namespace glmoe {
 namespace {
@@ -47,17 +48,7 @@ TEST_F(ChatEncoderTest, GivesTheIdsOfTheRenderedPromptForTextWithoutMarkup) {
   size_t compared = 0;
   for (const auto& item : reference["chats"]) {
     const auto& request = item["request"];
-    ChatOptions options;
-    if (request.contains("tools")) options.tools_json = request["tools"].dump();
-    if (request.contains("enable_thinking")) {
-      options.enable_thinking = request["enable_thinking"].get<bool>();
-    }
-    if (request.contains("add_generation_prompt")) {
-      options.add_generation_prompt = request["add_generation_prompt"].get<bool>();
-    }
-    if (request.contains("template_kwargs")) {
-      options.template_kwargs_json = request["template_kwargs"].dump();
-    }
+    ChatOptions options = options_of(request);
     const std::string messages = request["messages"].dump();
     const ChatTemplate& chat = templates_.at(item["template"].get<std::string>());
     const std::string prompt = chat.render(messages, options);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "support/chat_options.h"
 #include "support/temp_folder.h"
 #include "text/tokenizer.h"
 
@@ -31,21 +32,6 @@ std::string error_of(ErrorCode code, Body&& body) {
   }
   ADD_FAILURE() << "no error was thrown";
   return {};
-}
-
-ChatOptions options_of(const OrderedJson& request) {
-  ChatOptions options;
-  if (request.contains("tools")) options.tools_json = request["tools"].dump();
-  if (request.contains("enable_thinking")) {
-    options.enable_thinking = request["enable_thinking"].get<bool>();
-  }
-  if (request.contains("add_generation_prompt")) {
-    options.add_generation_prompt = request["add_generation_prompt"].get<bool>();
-  }
-  if (request.contains("template_kwargs")) {
-    options.template_kwargs_json = request["template_kwargs"].dump();
-  }
-  return options;
 }
 
 OrderedJson read_cases(const std::string& path) {
