@@ -247,7 +247,8 @@ void Generation::fill_notes() {
     answer.status = 429;
     answer.code = "queue_full";
   }
-  throw ApiError(std::move(answer), answer.status == 500 ? error.what() : "");
+  std::string details = answer.status == 500 ? error.what() : "";
+  throw ApiError(std::move(answer), std::move(details));
 }
 
 }  // namespace

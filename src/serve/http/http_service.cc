@@ -46,12 +46,12 @@ Admission admit(const HttpService& service, const HttpRequest& request) {
                    .code = "unknown_path"});
   }
   if (match.route == nullptr) {
-    return refuse(std::move(admission),
-                  {.status = 405,
-                   .message = fmt::format("{} does not take {}: use {}", request.path,
-                                          request.method, admission.allow),
-                   .code = "method_not_allowed",
-                   .extra_allow = admission.allow});
+    HttpError error{.status = 405,
+                    .message = fmt::format("{} does not take {}: use {}", request.path,
+                                           request.method, admission.allow),
+                    .code = "method_not_allowed",
+                    .extra_allow = admission.allow};
+    return refuse(std::move(admission), std::move(error));
   }
   if (match.route->refused_while_draining && service.draining.load()) {
     return refuse(std::move(admission), {.status = 503,
