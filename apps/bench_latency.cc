@@ -5,8 +5,9 @@
 // decoded token reads = every weight that a token needs (attention, shared and top-k routed
 // experts, dense MLP, router, head) + the KV cache up to it. The share is those bytes a second over
 // the read bandwidth measured by the same threads just before and after the tokens it stands for,
-// since on a shared machine the bandwidth is another one seconds later.
+// since on a shared machine it is another one seconds later; rounds in which it jumps don't count.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 
@@ -46,6 +47,14 @@ int64_t resident_bytes() {
   return resident * 4096;
 }
 
+// Rounds of decoding beside the bandwidth: those whose bandwidth before and after agreed, of all.
+// Where fewer than kMinSteadyRounds did, the medians are over all.
+struct RoundCount {
+  static constexpr int kMinSteadyRounds = 3;
+  int steady = 0, all = 0;
+  bool unsteady() const { return steady < kMinSteadyRounds; }
+};
+
 struct Result {
   double prefill_tokens_per_s = 0.0;
   double prefill_gflop_per_s = 0.0;
@@ -55,6 +64,7 @@ struct Result {
   // Of short rounds, each beside its own measurement of the bandwidth: medians, as is then
   // read_gb_per_s. 0 for a batch above 1: distinct experts are not known here.
   double decode_gb_per_s = 0.0, share = 0.0;
+  RoundCount rounds;
 };
 
 void print_result(const BenchOptions& options, const Result& result, const LLM& llm,
@@ -74,6 +84,8 @@ void print_result(const BenchOptions& options, const Result& result, const LLM& 
                 {"decode_gb_per_s", result.decode_gb_per_s},
                 {"read_bandwidth_gb_per_s", result.read_gb_per_s},
                 {"decode_share_of_bandwidth", result.share},
+                {"decode_rounds", result.rounds.all},
+                {"decode_rounds_of_steady_bandwidth", result.rounds.steady},
                 {"resident_bytes", rss},
                 {"planned_bytes", plan.total_bytes()}});
     return;
@@ -87,14 +99,38 @@ void print_result(const BenchOptions& options, const Result& result, const LLM& 
               result.decode_step_ms);
   if (options.batch.batch_size == 1) {
     std::printf(
-        "decode reads %.3f GB a token: %.1f GB/s beside %.1f GB/s read bandwidth, share %.1f %%\n",
-        bytes_per_token / 1e9, result.decode_gb_per_s, result.read_gb_per_s, result.share * 100.0);
+        "decode reads %.3f GB a token: %.1f GB/s beside %.1f GB/s read bandwidth, share %.1f %% "
+        "(bandwidth steady in %d of %d rounds%s)\n",
+        bytes_per_token / 1e9, result.decode_gb_per_s, result.read_gb_per_s, result.share * 100.0,
+        result.rounds.steady, result.rounds.all,
+        result.rounds.unsteady() ? ": too few, so all count; run it again" : "");
   } else {
     std::printf("read bandwidth: %.1f GB/s\n", result.read_gb_per_s);
   }
   std::printf("resident: %s of %s planned (weights, KV cache in use, workspace)\n",
               human_bytes(rss).c_str(),
               human_bytes(static_cast<double>(plan.total_bytes())).c_str());
+}
+
+struct DecodeRound {
+  double decode, before, after;  // GB/s: of decoding, and the bandwidth around it
+  bool steady() const { return std::abs(before - after) <= 0.1 * std::max(before, after); }
+};
+
+void take_medians(const std::vector<DecodeRound>& rounds, Result& result) {
+  result.rounds.all = static_cast<int>(rounds.size());
+  result.rounds.steady = static_cast<int>(
+      std::count_if(rounds.begin(), rounds.end(), [](const auto& r) { return r.steady(); }));
+  std::vector<double> decode, read, share;
+  for (const DecodeRound& round : rounds) {
+    if (!round.steady() && !result.rounds.unsteady()) continue;
+    decode.push_back(round.decode);
+    read.push_back((round.before + round.after) / 2.0);
+    share.push_back(decode.back() / read.back());
+  }
+  result.decode_gb_per_s = median(decode);
+  result.read_gb_per_s = median(read);
+  result.share = median(share);
 }
 
 // The bandwidth; for a single sequence before and after each of some rounds of a few tokens.
@@ -112,21 +148,17 @@ void measure_bandwidth(const BenchOptions& options, LLM& llm, const MemoryPlan& 
   LatencyBatch batch{.batch_size = 1, .prompt_len = 16, .output_len = 9};
   batch.prompt_len = std::min(batch.prompt_len, options.batch.prompt_len);
   batch.output_len = std::min(batch.output_len, options.batch.output_len);
-  std::vector<double> decode, read, share;
+  std::vector<DecodeRound> rounds;
   double before = read_gb_per_s();
   for (int i = 0; i < kRounds; ++i) {
     const DecodeTiming timing = time_decode(llm, batch, static_cast<uint64_t>(i));
     const double after = read_gb_per_s();
-    decode.push_back((plan.active_weight_bytes_per_token() +
-                      timing.context * static_cast<double>(plan.kv_bytes_per_token)) /
-                     timing.step_s / 1e9);
-    read.push_back((before + after) / 2.0);
-    share.push_back(decode.back() / read.back());
+    const double bytes = plan.active_weight_bytes_per_token() +
+                         timing.context * static_cast<double>(plan.kv_bytes_per_token);
+    rounds.push_back({bytes / timing.step_s / 1e9, before, after});
     before = after;
   }
-  result.decode_gb_per_s = median(decode);
-  result.read_gb_per_s = median(read);
-  result.share = median(share);
+  take_medians(rounds, result);
 }
 
 // One batch on the CPU, prefill and decode together.

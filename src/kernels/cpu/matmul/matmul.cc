@@ -10,6 +10,7 @@ namespace {
 
 using matmul::kBlockK;
 using matmul::kMaxStreamK;
+using matmul::kMaxTileTokens;
 using matmul::kMaxTokenBlock;
 using matmul::kTileRows;
 using matmul::TileArgs;
@@ -39,6 +40,7 @@ struct Work {
   const MatmulInput& input;
   const TypeKernels& type;
   int64_t t_begin, t_end;
+  int64_t then = -1;  // the row that will be wanted after these, -1 where that isn't known
 
   const std::byte* row(int64_t n, int64_t k) const {
     return static_cast<const std::byte*>(input.weight) +
@@ -51,8 +53,13 @@ struct Work {
   void set_tokens(TileArgs& args, int64_t t, int count, int64_t k) const {
     for (int i = 0; i < count; ++i) args.x[i] = token(t + i) + packed_offset(type, k);
   }
-  int tile_tokens(int64_t t) const {
-    return static_cast<int>(std::min<int64_t>(kernels.tile_tokens, t_end - t));
+  int64_t num_tiles() const {
+    return (t_end - t_begin + kernels.tile_tokens - 1) / kernels.tile_tokens;
+  }
+  // Of tile i: even shares, since a tile of few tokens loads more than it multiplies.
+  int tile_tokens(int64_t i) const {
+    const int64_t count = t_end - t_begin, tiles = num_tiles();
+    return static_cast<int>(count / tiles + (i < count % tiles ? 1 : 0));
   }
 };
 
@@ -71,9 +78,7 @@ void sums_direct(const Work& work, int64_t first, int64_t last, float* sums) {
   TileArgs args;
   args.step_bytes = static_cast<size_t>(work.type.step) * type_bytes(work.input.type);
   args.sums_stride = kSumsStride;
-  const int64_t tile = work.kernels.tile_tokens;
-  const int64_t fetch_t =
-      std::max(work.t_begin, work.t_begin + (work.t_end - work.t_begin) / tile * tile - tile);
+  const int64_t tiles = work.num_tiles();
   for (int64_t n = first; n < last; n += kTileRows) {
     const bool more = n + kTileRows < last;
     for (int64_t k0 = 0; k0 < k; k0 += block_k) {
@@ -84,18 +89,49 @@ void sums_direct(const Work& work, int64_t first, int64_t last, float* sums) {
       for (int r = 0; r < kTileRows; ++r) {
         args.weight[r] = work.row(std::min(n + r, last - 1), k0);
       }
-      // The next four rows come in while these are multiplied, with the last full tile, which has
+      // The next four rows come in while these are multiplied, with the last tile, which has
       // these in the first-level cache already; into the second-level cache, which takes more of
       // them at a time (docs/kernels).
       args.prefetch = more ? work.row(n + kTileRows, k0) - work.row(n, k0) : 0;
-      for (int64_t t = work.t_begin; t < work.t_end;) {
-        const int tokens = work.tile_tokens(t);
+      int64_t t = work.t_begin;
+      for (int64_t i = 0; i < tiles; ++i) {
+        const int tokens = work.tile_tokens(i);
         work.set_tokens(args, t, tokens, k0);
         args.sums = sums + (t - work.t_begin) * kSumsStride + (n - first);
-        const bool fetch = t == fetch_t && args.prefetch != 0;
+        const bool fetch = i + 1 == tiles && args.prefetch != 0;
         (fetch ? work.type.fetching : work.type.direct)[tokens - 1](args);
         t += tokens;
       }
+    }
+  }
+}
+
+// Whole rows, where a row is one block: the next four rows come in with the last four tiles, one
+// row with each, so that memory is asked for little at a time (docs/kernels/cpu-matmul.md).
+void sums_whole(const Work& work, int64_t first, int64_t last, float* sums) {
+  const int64_t k = work.input.k, tiles = work.num_tiles();
+  const int log_fetch = tiles >= 4 ? 0 : tiles >= 2 ? 1 : 2;
+  const int64_t fetch_from = tiles - (kTileRows >> log_fetch);
+  TileArgs args;
+  args.num_steps = k / work.type.step;
+  args.tail = k % work.type.step;
+  args.sums_stride = kSumsStride;
+  args.fetch_row_bytes = static_cast<size_t>(k) * type_bytes(work.input.type);
+  for (int64_t n = first; n < last; n += kTileRows) {
+    for (int r = 0; r < kTileRows; ++r) args.weight[r] = work.row(std::min(n + r, last - 1), 0);
+    const int64_t next = n + kTileRows < last ? n + kTileRows : work.then;
+    int64_t t = work.t_begin;
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int tokens = work.tile_tokens(i);
+      work.set_tokens(args, t, tokens, 0);
+      args.sums = sums + (t - work.t_begin) * kSumsStride + (n - first);
+      if (i >= fetch_from && next >= 0) {
+        args.fetch = work.row(next + ((i - fetch_from) << log_fetch), 0);
+        work.type.whole[log_fetch][tokens - 1](args);
+      } else {
+        work.type.direct[tokens - 1](args);
+      }
+      t += tokens;
     }
   }
 }
@@ -129,8 +165,7 @@ class PanelFetch {
 void sums_panel(const Work& work, int64_t first, int64_t last, float* sums) {
   alignas(64) std::byte panel[kPanelRows * kBlockK * sizeof(float)];
   const int64_t k = work.input.k;
-  const int64_t tiles =
-      (work.t_end - work.t_begin + work.kernels.tile_tokens - 1) / work.kernels.tile_tokens;
+  const int64_t tiles = work.num_tiles();
   TileArgs args;
   args.tail = 0;
   args.prefetch = 0;
@@ -153,8 +188,9 @@ void sums_panel(const Work& work, int64_t first, int64_t last, float* sums) {
       const bool wraps = n + kPanelRows >= last;
       PanelFetch fetch(work, wraps ? (k0 + kBlockK < k ? first : last) : n + kPanelRows, last,
                        wraps ? k0 + kBlockK : k0, tiles);
-      for (int64_t t = work.t_begin; t < work.t_end;) {
-        const int tokens = work.tile_tokens(t);
+      int64_t t = work.t_begin;
+      for (int64_t i = 0; i < tiles; ++i) {
+        const int tokens = work.tile_tokens(i);
         work.set_tokens(args, t, tokens, k0);
         fetch.some();
         for (int half = 0; half < halves; ++half) {
@@ -174,11 +210,21 @@ void sums_panel(const Work& work, int64_t first, int64_t last, float* sums) {
 void row_sums(const Work& work, int64_t first, int64_t last, float* sums) {
   if (work.input.num_tokens == 1 && work.input.k <= kMaxStreamK && work.type.stream != nullptr) {
     sums_stream(work, first, last, sums);
-  } else if (work.input.num_tokens <= kDirectTokens || work.type.panel[0] == nullptr) {
+  } else if (work.type.block_k == matmul::kWholeK) {
+    sums_whole(work, first, last, sums);
+  } else if (work.input.num_tokens <= kDirectTokens) {
     sums_direct(work, first, last, sums);
   } else {
     sums_panel(work, first, last, sums);
   }
+}
+
+// Passes over the tokens, in even shares.
+int64_t num_passes(const TypeKernels& type, const MatmulInput& input) {
+  const auto row_bytes = static_cast<int64_t>(packed_offset(type, input.k));
+  const int64_t fitting = std::max<int64_t>(type.token_block_bytes / row_bytes, kMaxTileTokens);
+  const int64_t tokens = std::min(type.token_block, fitting);
+  return (input.num_tokens + tokens - 1) / tokens;
 }
 
 void store(const Work& work, const MatmulOutput& output, int64_t n_begin, int64_t n_end,
@@ -238,8 +284,14 @@ void matmul_rows(const MatmulKernels& kernels, const MatmulInput& input, const M
   GLMOE_CHECK_LE(n_end - n_begin, kMaxMatmulRows);
   alignas(64) float sums[kMaxTokenBlock * kSumsStride];
   const TypeKernels& type = kernels_of(kernels, input.type);
-  for (int64_t t = 0; t < input.num_tokens; t += type.token_block) {
-    const Work work{kernels, input, type, t, std::min(t + type.token_block, input.num_tokens)};
+  const int64_t passes = num_passes(type, input);
+  for (int64_t p = 0; p < passes; ++p) {
+    const Work work{.kernels = kernels,
+                    .input = input,
+                    .type = type,
+                    .t_begin = input.num_tokens * p / passes,
+                    .t_end = input.num_tokens * (p + 1) / passes,
+                    .then = p + 1 < passes ? n_begin : -1};
     row_sums(work, n_begin, n_end, sums);
     store(work, output, n_begin, n_end, sums);
   }
@@ -252,13 +304,22 @@ void matmul_swiglu(const MatmulKernels& kernels, const MatmulInput& input,
   alignas(64) float up[kMaxTokenBlock * kSumsStride];
   const TypeKernels& next = kernels_of(kernels, output.next_type);
   const TypeKernels& type = kernels_of(kernels, input.type);
-  for (int64_t t = 0; t < input.num_tokens; t += type.token_block) {
-    const Work work{kernels, input, type, t, std::min(t + type.token_block, input.num_tokens)};
+  const int64_t up_begin = output.num_hidden + f_begin, up_end = output.num_hidden + f_end;
+  const int64_t passes = num_passes(type, input);
+  for (int64_t p = 0; p < passes; ++p) {
+    Work work{.kernels = kernels,
+              .input = input,
+              .type = type,
+              .t_begin = input.num_tokens * p / passes,
+              .t_end = input.num_tokens * (p + 1) / passes,
+              .then = up_begin};
     row_sums(work, f_begin, f_end, gate);
-    row_sums(work, output.num_hidden + f_begin, output.num_hidden + f_end, up);
-    for (int64_t i = t; i < work.t_end; ++i) {
-      float* row = gate + (i - t) * kSumsStride;
-      kernels.swiglu(row, up + (i - t) * kSumsStride, f_end - f_begin, row);
+    work.then = p + 1 < passes ? f_begin : -1;
+    row_sums(work, up_begin, up_end, up);
+    for (int64_t i = work.t_begin; i < work.t_end; ++i) {
+      const int64_t at = (i - work.t_begin) * kSumsStride;
+      float* row = gate + at;
+      kernels.swiglu(row, up + at, f_end - f_begin, row);
       kernels.pack(next.layout, output.round_to_bf16, row, f_end - f_begin,
                    output.hidden.data + static_cast<size_t>(i) * output.hidden.row_bytes +
                        packed_offset(next, f_begin));

@@ -19,6 +19,7 @@ inline constexpr int64_t kWholeK = int64_t{1} << 62;  // block_k: a row is one b
 inline constexpr int64_t kMaxTokenBlock = 96;
 inline constexpr int kTileRows = 4;
 inline constexpr int kMaxTileTokens = 6;
+inline constexpr int kNumFetches = 3;  // 1, 2 and 4 rows
 inline constexpr int kNumTypes = 3;
 
 struct TileArgs {
@@ -27,7 +28,9 @@ struct TileArgs {
   size_t step_bytes;                   // from one step of a row to its next
   int64_t num_steps;                   // whole steps
   int64_t tail;                        // inputs after them, fewer than a step
-  ptrdiff_t prefetch;                  // bytes from a weight to the one to fetch meanwhile
+  ptrdiff_t prefetch;                  // `fetching`: bytes from a weight to the one to fetch
+  const std::byte* fetch;              // `whole`: the first row to fetch
+  size_t fetch_row_bytes;              // from it to the next
   float* sums;                         // [tokens][kTileRows], rows sums_stride apart
   int64_t sums_stride;
   bool add;  // to what sums holds (every block but the first)
@@ -63,12 +66,16 @@ struct TypeKernels {
   PackedLayout layout;
   int64_t step;
   int64_t block_k;
-  int64_t token_block;  // tokens of one pass over a chunk's weights, at most kMaxTokenBlock
+  // Tokens of one pass over a chunk's weights: so many, at most kMaxTokenBlock, and bytes.
+  int64_t token_block, token_block_bytes;
   // [tokens - 1]: weights where they lie, with and without fetching ahead; and out of a panel.
   TileFn fetching[kMaxTileTokens];
   TileFn direct[kMaxTileTokens];
   TileFn panel[kMaxTileTokens];  // null where panels don't pay
   StreamFn stream;               // null where a target has none
+  // [log2 of f][tokens - 1], where a row is one block: tiles of weights where they lie that fetch f
+  // other rows meanwhile. Null elsewhere.
+  TileFn whole[kNumFetches][kMaxTileTokens];
   // Copies `count` inputs of four rows into a panel [step][row][step inputs], zeros after the end.
   void (*fill_panel)(const std::byte* const* rows, int64_t count, std::byte* panel);
   size_t panel_step_bytes;  // of the four rows together

@@ -2,6 +2,7 @@
 #include "kernels/cpu/matmul/tile.h"
 
 #include <cstring>
+#include <limits>
 #include <utility>
 
 // SSE4 serves the few machines that SSSE3 would.
@@ -320,6 +321,7 @@ constexpr TypeKernels type_kernels(std::integer_sequence<int, kIndex...>) {
   kernels.step = static_cast<int64_t>(step_inputs<W>());
   kernels.block_k = kBlockK;
   kernels.token_block = kMaxTokenBlock;
+  kernels.token_block_bytes = std::numeric_limits<int64_t>::max();
   ((kernels.fetching[kIndex] = &tile<W, kIndex + 1, true>), ...);
   ((kernels.panel[kIndex] = &tile<Panel, kIndex + 1, false>), ...);
   ((kernels.direct[kIndex] = &tile<W, kIndex + 1, false>), ...);

@@ -25,18 +25,22 @@ namespace {
 constexpr int kTileTokens = 6;
 constexpr int64_t kStep = 32;  // bfloat16 values of a vector
 constexpr size_t kStepBytes = 64;
-// Tokens whose whole rows stay in the second-level cache beside the weights (K 4096: 200 KiB).
-constexpr int64_t kTokenBlock = 24;
+// Tokens whose whole rows stay in the second-level cache beside the weights: of each four rows of
+// weights little is wanted from memory in the time that 48 tokens take.
+constexpr int64_t kTokenBlock = 48;
+constexpr int64_t kTokenBlockBytes = 432 << 10;
 
 GLMOE_BF16_INLINE __m512bh load_bf16(const std::byte* p) {
   return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
 }
 
+// One step of each row and token, `offset` bytes from their beginnings.
 template <int kTokens>
 GLMOE_BF16_INLINE void whole_step(__m512 (&acc)[kTokens][kTileRows], const std::byte* const* x,
-                                  size_t x_offset, const std::byte* w0, const std::byte* w1,
-                                  const std::byte* w2, const std::byte* w3) {
-  const __m512bh w[kTileRows] = {load_bf16(w0), load_bf16(w1), load_bf16(w2), load_bf16(w3)};
+                                  const std::byte* const* weight, size_t x_offset,
+                                  size_t w_offset) {
+  const __m512bh w[kTileRows] = {load_bf16(weight[0] + w_offset), load_bf16(weight[1] + w_offset),
+                                 load_bf16(weight[2] + w_offset), load_bf16(weight[3] + w_offset)};
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) {
     const __m512bh token = load_bf16(x[t] + x_offset);
@@ -57,7 +61,7 @@ GLMOE_BF16_INLINE void fold_rows(const __m512 (&v)[kTileRows], float* sums) {
   _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
-template <int kTokens, bool kPrefetch>
+template <int kTokens, int kFetch>
 GLMOE_BF16_TARGET __attribute__((noinline)) void tile(const TileArgs& args) {
   __m512 acc[kTokens][kTileRows];
   const std::byte* x[kTokens];
@@ -67,30 +71,28 @@ GLMOE_BF16_TARGET __attribute__((noinline)) void tile(const TileArgs& args) {
 #pragma GCC unroll 4
     for (int r = 0; r < kTileRows; ++r) acc[t][r] = _mm512_setzero_ps();
   }
-  const std::byte* w0 = args.weight[0];
-  const std::byte* w1 = args.weight[1];
-  const std::byte* w2 = args.weight[2];
-  const std::byte* w3 = args.weight[3];
-  size_t w_offset = 0, x_offset = 0;
-  for (int64_t step = 0; step < args.num_steps; ++step) {
-    if constexpr (kPrefetch) {
-      __builtin_prefetch(w0 + w_offset + args.prefetch, 0, 2);
-      __builtin_prefetch(w1 + w_offset + args.prefetch, 0, 2);
-      __builtin_prefetch(w2 + w_offset + args.prefetch, 0, 2);
-      __builtin_prefetch(w3 + w_offset + args.prefetch, 0, 2);
-    }
-    whole_step<kTokens>(acc, x, x_offset, w0 + w_offset, w1 + w_offset, w2 + w_offset,
-                        w3 + w_offset);
-    w_offset += args.step_bytes;
-    x_offset += kStepBytes;
+  const std::byte *weight[kTileRows], *fetch[kTileRows];
+#pragma GCC unroll 4
+  for (int r = 0; r < kTileRows; ++r) weight[r] = args.weight[r];
+#pragma GCC unroll 4
+  for (int r = 0; r < kFetch; ++r) {
+    fetch[r] = args.fetch + static_cast<size_t>(r) * args.fetch_row_bytes;
+  }
+  // One offset for all: with a second one registers for addresses run out.
+  const size_t end = static_cast<size_t>(args.num_steps) * kStepBytes;
+  for (size_t offset = 0; offset != end; offset += kStepBytes) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kFetch; ++r) __builtin_prefetch(fetch[r] + offset, 0, 2);
+    whole_step<kTokens>(acc, x, weight, offset, offset);
   }
   if (args.tail > 0) {
     // A row may end at the last mapped page, so its tail is copied out; zeros fill the step.
     alignas(64) std::byte tail[kTileRows][kStepBytes] = {};
     for (int r = 0; r < kTileRows; ++r) {
-      std::memcpy(tail[r], args.weight[r] + w_offset, static_cast<size_t>(args.tail) * 2);
+      std::memcpy(tail[r], args.weight[r] + end, static_cast<size_t>(args.tail) * 2);
     }
-    whole_step<kTokens>(acc, x, x_offset, tail[0], tail[1], tail[2], tail[3]);
+    const std::byte* const copies[kTileRows] = {tail[0], tail[1], tail[2], tail[3]};
+    whole_step<kTokens>(acc, x, copies, end, 0);
   }
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) fold_rows(acc[t], args.sums + t * args.sums_stride);
@@ -147,9 +149,12 @@ GLMOE_BF16_TARGET void pack(PackedLayout layout, bool round, const float* x, int
 
 template <int... kIndex>
 void set_tiles(TypeKernels& kernels, std::integer_sequence<int, kIndex...>) {
-  ((kernels.fetching[kIndex] = &tile<kIndex + 1, true>), ...);
-  ((kernels.direct[kIndex] = &tile<kIndex + 1, false>), ...);
+  ((kernels.fetching[kIndex] = nullptr), ...);
   ((kernels.panel[kIndex] = nullptr), ...);
+  ((kernels.direct[kIndex] = &tile<kIndex + 1, 0>), ...);
+  ((kernels.whole[0][kIndex] = &tile<kIndex + 1, 1>), ...);
+  ((kernels.whole[1][kIndex] = &tile<kIndex + 1, 2>), ...);
+  ((kernels.whole[2][kIndex] = &tile<kIndex + 1, 4>), ...);
 }
 
 }  // namespace
@@ -166,6 +171,7 @@ const MatmulKernels* avx512_bf16_kernels(const MatmulKernels& base) {
     type.fill_panel = nullptr;
     type.block_k = kWholeK;
     type.token_block = kTokenBlock;
+    type.token_block_bytes = kTokenBlockBytes;
     kernels.pack = &pack;
     return kernels;
   }();
