@@ -23,8 +23,8 @@ constexpr int kSharedAlignment = 1024;
 
 struct Shared {
   unsigned char stages[kStages][kStageBytes];
-  alignas(128) unsigned char sums[kGatherBytes];  // of warps, of splits
-  uint64_t full[kStages], empty[kStages], gathered;
+  alignas(16) float sums[kGatherBytes / sizeof(float)];  // of the warps, of stored nodes
+  uint64_t full[kStages], empty[kStages];
   bool last;         // of last_to_store
   DecodeWork start;  // of this block
   int tiles_before[kMaxDecodeSequences + 1];
@@ -42,35 +42,52 @@ struct KernelParams {
   float* slots;
 };
 
-// The warp that keeps the stages full, through all splits of the block. Only a sequence's last tile
-// has a position that the kernel before this one writes: the others need not wait for it.
-__device__ void produce(const KernelParams& k, const CUtensorMap* map, Shared& shared) {
-  DecodeWork work = shared.start;
-  BlockTableWindow window;
+// Stages are filled and emptied in turn.
+struct StageCursor {
   int stage = 0;
-  uint32_t parity = 1;
+  uint32_t parity = 0;
+  __device__ void next() {
+    if (++stage == kStages) stage = 0, parity ^= 1;
+  }
+};
+
+// The warp that keeps the stages full.
+struct Producer {
+  const KernelParams& k;
+  const CUtensorMap* map;
+  Shared& shared;
+  BlockTableWindow window;
+  StageCursor at;
   int sequence = -1, kv_len = 0;
   bool has_waited = false;
-  for (; !work.done(k.layout); work.next(k.layout)) {
-    if (work.sequence != sequence) {
-      sequence = work.sequence;
-      kv_len = shared.kv_lens[sequence];
-      window.reset(k.p.block_tables + sequence * k.p.block_table_stride,
-                   (kv_len + k.p.kv.tokens_per_block - 1) >> k.cache.page_log2);
-    }
-    const int head = work.pair / k.layout.head_tiles;
-    for (int tile = work.tile_begin(); tile < work.tile_end(); ++tile) {
-      barrier_wait(&shared.empty[stage], parity);
-      if (!has_waited && tile + 1 == work.splits.num_tiles) {
-        wait_for_earlier_kernels();
-        has_waited = true;
+
+  __device__ void wait_for_stage() { barrier_wait(&shared.empty[at.stage], at.parity ^ 1); }
+  __device__ void wait_for_writes() {
+    if (!has_waited) wait_for_earlier_kernels();
+    has_waited = true;
+  }
+
+  // Only a sequence's last tile has a position that the kernel before this one writes: the others
+  // need not wait for it.
+  __device__ void run() {
+    for (DecodeWork work = shared.start; !work.done(k.layout); work.next(k.layout)) {
+      if (work.sequence != sequence) {
+        sequence = work.sequence;
+        kv_len = shared.kv_lens[sequence];
+        window.reset(k.p.block_tables + sequence * k.p.block_table_stride,
+                     (kv_len + k.p.kv.tokens_per_block - 1) >> k.cache.page_log2);
       }
-      load_kv_tile<kDecodeTile, 2, true>(map, k.cache, window, head, tile * kDecodeTile, kv_len, 0,
-                                         shared.stages[stage], &shared.full[stage]);
-      if (++stage == kStages) stage = 0, parity ^= 1;
+      const int head = work.pair / k.layout.head_tiles;
+      for (int tile = work.tile_begin(); tile < work.tile_end(); ++tile) {
+        wait_for_stage();
+        if (tile + 1 == work.splits.num_tiles) wait_for_writes();
+        load_kv_tile<kDecodeTile, 2, true>(map, k.cache, window, head, tile * kDecodeTile, kv_len,
+                                           0, shared.stages[at.stage], &shared.full[at.stage]);
+        at.next();
+      }
     }
   }
-}
+};
 
 // One thread's addition that the writes of its block come before and the reads after it follow.
 __device__ int add_ordered(int* counter, int number) {
@@ -82,122 +99,138 @@ __device__ int add_ordered(int* counter, int number) {
   return before;
 }
 
-// Adds `num_stored` splits to those of the pair that are stored. True in the block that completes
-// them, which then sees all. All consumers call it.
-__device__ bool last_to_store(const KernelParams& k, const DecodeWork& work, int num_stored,
-                              Shared& shared) {
-  sync_consumers();
-  if (threadIdx.x == 0) {
-    int* counter = k.counters + work.sequence * k.layout.pairs_per_sequence() + work.pair;
-    const bool last = add_ordered(counter, num_stored) + num_stored == work.splits.num_splits;
-    if (last) *counter = 0;  // for the next call
-    shared.last = last;
-  }
-  sync_consumers();
-  return shared.last;
-}
-
-// Stages are taken in the order in which produce() fills them.
-struct StageReader {
-  int stage = 0;
-  uint32_t parity = 0;
-};
-
-// This warp's part of the split that `work` stands at.
+// The warps that compute.
 template <class T>
-__device__ void attend_split(const DecodeWork& work, const QueryFragments& q, int kv_len,
-                             float score_scale, Shared& shared, StageReader& reader,
-                             WarpSums& sums) {
-  sums.clear();
-  for (int tile = work.tile_begin(); tile < work.tile_end(); ++tile) {
-    barrier_wait(&shared.full[reader.stage], reader.parity);
-    const int valid =
-        kv_len - tile * kDecodeTile - static_cast<int>(threadIdx.x / 32) * kTokensPerWarp;
-    if (valid > 0) attend<T>(q, shared.stages[reader.stage], valid, score_scale, sums);
-    __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(&shared.empty[reader.stage]);
-    if (++reader.stage == kStages) reader.stage = 0, reader.parity ^= 1;
-  }
-}
+struct Consumer {
+  const KernelParams& k;
+  Shared& shared;
+  StageCursor at;
+  QueryFragments q;
 
-// The warps that compute: all splits of the block, pair by pair.
-template <class T>
-__device__ void consume(const KernelParams& k, Shared& shared) {
-  DecodeWork work = shared.start;
-  StageReader reader;
-  uint32_t gather_parity = 0;
-  float* sums = reinterpret_cast<float*>(shared.sums);
-  while (!work.done(k.layout)) {
-    const int kv_head = work.pair / k.layout.head_tiles;
+  // This warp's part of the split that `work` stands at.
+  __device__ void attend_split(const DecodeWork& work, int kv_len, WarpSums& sums) {
+    sums.clear();
+    const int first_token = static_cast<int>(threadIdx.x / 32) * kTokensPerWarp;
+    for (int tile = work.tile_begin(); tile < work.tile_end(); ++tile) {
+      barrier_wait(&shared.full[at.stage], at.parity);
+      const int valid = kv_len - tile * kDecodeTile - first_token;
+      if (valid > 0) attend<T>(q, shared.stages[at.stage], valid, k.score_scale, sums);
+      __syncwarp();
+      if (threadIdx.x % 32 == 0) barrier_arrive(&shared.empty[at.stage]);
+      at.next();
+    }
+  }
+
+  // Adds `num_stored` splits to those of the pair that are stored. True in the block that completes
+  // them, which then sees all.
+  __device__ bool last_to_store(const DecodeWork& work, int num_stored) {
+    sync_consumers();
+    if (threadIdx.x == 0) {
+      int* counter = k.counters + work.sequence * k.layout.pairs_per_sequence() + work.pair;
+      const bool last = add_ordered(counter, num_stored) + num_stored == work.splits.num_splits;
+      if (last) *counter = 0;  // for the next call
+      shared.last = last;
+    }
+    sync_consumers();
+    return shared.last;
+  }
+
+  // The splits that the block has of the pair that `work` stands at; leaves it at the last.
+  __device__ void attend_pair(DecodeWork& work) {
     const int first_row = work.pair % k.layout.head_tiles * k.layout.rows_per_tile;
     const int rows = min(k.layout.rows_per_tile, k.layout.group - first_row);
-    const int head = kv_head * k.layout.group + first_row;
+    const int head = work.pair / k.layout.head_tiles * k.layout.group + first_row;
     const int kv_len = shared.kv_lens[work.sequence];
     const int64_t row = shared.rows[work.sequence];
-    QueryFragments q;
     load_queries(static_cast<const T*>(k.p.qkv) + row * k.qkv_width + head * kHeadDim, rows, q);
+    const int first = work.split, end = work.end_of_pair();
+    // The first splits, folded, have the slot of the first.
+    const auto store = [&](const Partial& node) {
+      store_node(node,
+                 k.slots + work.slot(k.layout, first == 0 ? 0 : work.split) * k.layout.slot_floats,
+                 rows, k.layout.rows_per_tile);
+    };
     Partial all;
     all.clear();
-    const bool whole = work.whole_pair();
-    int num_stored = 0;
     while (true) {
       WarpSums warp_sums;
-      attend_split<T>(work, q, kv_len, k.score_scale, shared, reader, warp_sums);
-      merge_warps(warp_sums, sums, rows, all);
-      if (!whole) {
-        store_slot(all,
-                   k.slots + static_cast<int64_t>(work.own_slot(k.layout, work.split)) *
-                                 k.layout.slot_floats,
-                   rows, k.layout.rows_per_tile);
-        all.clear();
-        ++num_stored;
+      attend_split(work, kv_len, warp_sums);
+      Partial part;
+      merge_warps(warp_sums, shared.sums, rows, part);
+      if (first == 0) {
+        fold(all, part);
+      } else {
+        store(part);
       }
-      if (work.last_of_pair()) break;
+      if (work.split + 1 == end) break;
       work.next(k.layout);
     }
-    bool finish = whole;
-    if (!whole) {
-      finish = last_to_store(k, work, num_stored, shared);
-      if (finish) {
-        const int split = min(static_cast<int>(threadIdx.x % 32), work.splits.num_splits - 1);
-        gather(k.slots, work.slot(k.layout, split), work.splits.num_splits, rows, k.layout, sums,
-               &shared.gathered, gather_parity, all);
+    if (first > 0 || end < work.splits.num_splits) {
+      if (first == 0) store(all);
+      if (!last_to_store(work, end - first)) return;
+      constexpr int kFewRows = 3;  // of a thread: all that a group of twelve has
+      if (rows <= kFewRows * kConsumers) {
+        gather<kFewRows>(k.slots, work, k.layout, rows, shared.sums, all);
+      } else {
+        gather<kRowsPerWarp>(k.slots, work, k.layout, rows, shared.sums, all);
       }
     }
-    if (finish) {
-      const int64_t at = (row * k.p.heads.num_heads + head) * kHeadDim;
-      write_out(all, static_cast<T*>(k.p.out) + at, rows);
-    }
-    work.next(k.layout);
+    write_out(all, static_cast<T*>(k.p.out) + (row * k.p.heads.num_heads + head) * kHeadDim, rows);
   }
-}
+
+  __device__ void run() {
+    for (DecodeWork work = shared.start; !work.done(k.layout); work.next(k.layout)) {
+      attend_pair(work);
+    }
+  }
+};
 
 // One warp lays the sequences' tiles end to end and finds where the block begins.
 __device__ void find_work(const KernelParams& k, Shared& shared) {
   const AttentionDecodeParams& p = k.p;
   const int lane = threadIdx.x % 32;
-  int carried = 0;
+  int carried = 0, last = 0;  // tiles: of all before, of the last sequence that has any
   if (lane == 0) shared.tiles_before[0] = 0;
+  constexpr int kAtOnce = 8;  // times 32, read together
 #pragma unroll 1
-  for (int first = 0; first < p.num_sequences; first += 32) {
-    const int sequence = first + lane;
-    const int kv_len = sequence < p.num_sequences ? p.kv_len[sequence] : 0;
-    const int row = sequence < p.num_sequences ? p.row[sequence] : 0;
-    int sum = (max(kv_len, 0) + kDecodeTile - 1) / kDecodeTile;
+  for (int first = 0; first < p.num_sequences; first += kAtOnce * 32) {
+    int kv_lens[kAtOnce];
 #pragma unroll
-    for (int distance = 1; distance < 32; distance *= 2) {
-      const int other = __shfl_up_sync(0xffffffffu, sum, distance);
-      if (lane >= distance) sum += other;
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int sequence = first + i * 32 + lane;
+      const bool exists = sequence < p.num_sequences;
+      kv_lens[i] = exists ? p.kv_len[sequence] : 0;
+      if (exists) shared.rows[sequence] = p.row[sequence];
     }
-    if (sequence < p.num_sequences) {
-      shared.tiles_before[sequence + 1] = carried + sum;
-      shared.kv_lens[sequence] = kv_len;
-      shared.rows[sequence] = row;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (first + i * 32 >= p.num_sequences) break;
+      const int sequence = first + i * 32 + lane;
+      const int tiles = (max(kv_lens[i], 0) + kDecodeTile - 1) / kDecodeTile;
+      int sum = tiles;
+#pragma unroll
+      for (int distance = 1; distance < 32; distance *= 2) {
+        const int other = __shfl_up_sync(~0u, sum, distance);
+        if (lane >= distance) sum += other;
+      }
+      if (sequence < p.num_sequences) {
+        shared.tiles_before[sequence + 1] = carried + sum;
+        shared.kv_lens[sequence] = kv_lens[i];
+      }
+      carried += __shfl_sync(~0u, sum, 31);
+      const unsigned some = __ballot_sync(~0u, tiles > 0);
+      if (some != 0) last = __shfl_sync(~0u, tiles, 31 - __clz(static_cast<int>(some)));
     }
-    carried += __shfl_sync(0xffffffffu, sum, 31);
   }
   __syncwarp();
-  if (lane == 0) shared.start.start(k.layout, shared.tiles_before);
+  if (lane == 0) {
+    DecodeWork& start = shared.start;
+    start.tiles_before = shared.tiles_before;
+    start.shares =
+        DecodeShares::of(k.layout, carried * k.layout.pairs_per_sequence(),
+                         DecodeSplits::of(max(last, 1), k.layout.max_splits_log2).tiles_per_split);
+    start.start(k.layout);
+  }
 }
 
 template <class T>
@@ -208,24 +241,22 @@ __global__ void __launch_bounds__(kThreads, 1)
   const uint32_t misaligned = shared_address(raw) % kSharedAlignment;
   Shared& shared =
       *reinterpret_cast<Shared*>(raw + (misaligned == 0 ? 0 : kSharedAlignment - misaligned));
-  const int warp = threadIdx.x / 32;
+  let_next_kernel_start();
   if (threadIdx.x == kConsumerThreads) {
     prefetch_map(&map);
     for (int s = 0; s < kStages; ++s) {
       barrier_init(&shared.full[s], 1);
       barrier_init(&shared.empty[s], kConsumers);
     }
-    barrier_init(&shared.gathered, 1);
     barrier_init_fence();
   }
-  let_next_kernel_start();
-  if (warp == 0) find_work(k, shared);
+  if (threadIdx.x < 32) find_work(k, shared);
   __syncthreads();
-  if (warp == kConsumers) {
-    produce(k, &map, shared);
+  if (threadIdx.x >= kConsumerThreads) {
+    Producer{k, &map, shared}.run();
   } else {
     wait_for_earlier_kernels();
-    consume<T>(k, shared);
+    Consumer<T>{k, shared}.run();
   }
 }
 
@@ -293,9 +324,9 @@ int attention_decode_max_splits(const AttentionHeads& heads) {
 
 size_t attention_decode_workspace_bytes(const AttentionHeads& heads, int num_sms) {
   const DecodeLayout layout = decode::layout_of(heads, 0, num_sms);
-  return decode::counter_bytes(layout) +
-         static_cast<size_t>(num_sms) * static_cast<size_t>(layout.slots_per_block()) *
-             static_cast<size_t>(layout.slot_floats) * sizeof(float);
+  return decode::counter_bytes(layout) + static_cast<size_t>(layout.num_slots(num_sms)) *
+                                             static_cast<size_t>(layout.slot_floats) *
+                                             sizeof(float);
 }
 
 void launch_attention_decode(const AttentionDecodeParams& params, cudaStream_t stream) {

@@ -1,5 +1,6 @@
-// How the sums of attention_decode meet: of the four warps of a block, and of a row's splits, in
-// one block or by way of the workspace.
+// How the sums of attention_decode meet: of the four warps of a block, and of a row's splits, which
+// are folded in ascending order whoever does it. Of a pair that several blocks have, the one with
+// its first splits stores them folded, as one node, the others each split as its own.
 #pragma once
 
 #include "kernels/cuda/attention/decode_tile.cuh"
@@ -10,6 +11,9 @@ inline constexpr int kRowsPerWarp = kMmaRows / kConsumers;
 // Rows of a warp's sums in the merge buffer, apart so that a warp's stores hit all banks.
 inline constexpr int kMergeStride = kHeadDim + 8;
 inline constexpr int kMergeFloats = kConsumers * kMmaRows * (kMergeStride + 2);
+// Where stored nodes come together, in the same place: eight of twelve rows.
+inline constexpr int kGatherBytes = 8 * 3 * kConsumerThreads * 16;
+static_assert(kGatherBytes >= kMergeFloats * static_cast<int>(sizeof(float)));
 
 __device__ inline void sync_consumers() {
   constexpr int kBarrier = 1;
@@ -38,21 +42,19 @@ __device__ inline float4 scaled_sum(float4 a, float x, float4 b, float y) {
                      __fmaf_rn(a.z, x, __fmul_rn(b.z, y)), __fmaf_rn(a.w, x, __fmul_rn(b.w, y)));
 }
 
-// How two parts of a row's context count beside each other.
-struct FoldWeights {
-  float old_part, new_part;
-
-  __device__ FoldWeights(float old_highest, float new_highest, float highest_of_both)
-      : old_part(exp2_fast(old_highest - highest_of_both)),
-        new_part(exp2_fast(new_highest - highest_of_both)) {}
-};
-
-// Row i of `all` := it and one more split together, but for the highest score. The one place where
-// splits meet, so that it does not matter for a result's bits which block does it.
-__device__ inline void fold(Partial& all, int i, float old_weight, float weight, float total,
-                            float4 sum) {
-  all.total[i] = __fmaf_rn(all.total[i], old_weight, __fmul_rn(total, weight));
-  all.sum[i] = scaled_sum(all.sum[i], old_weight, sum, weight);
+// The first `kRows` rows of `all` := theirs and one more part's together. The one place where parts
+// meet.
+template <int kRows = kRowsPerWarp>
+__device__ inline void fold(Partial& all, const Partial& part) {
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    const float of_both = fmaxf(all.highest[i], part.highest[i]);
+    const float old_weight = exp2_fast(all.highest[i] - of_both);
+    const float weight = exp2_fast(part.highest[i] - of_both);
+    all.highest[i] = of_both;
+    all.total[i] = __fmaf_rn(all.total[i], old_weight, __fmul_rn(part.total[i], weight));
+    all.sum[i] = scaled_sum(all.sum[i], old_weight, part.sum[i], weight);
+  }
 }
 
 // The row that a thread's Partial holds i-th; those past the end repeat the last, so that there are
@@ -61,8 +63,8 @@ __device__ inline int partial_row(int i, int rows) {
   return min(i * kConsumers + static_cast<int>(threadIdx.x / 32), rows - 1);
 }
 
-// The four warps' sums of a split become one, spread over the threads as Partial says, and are
-// folded into `all`. All consumers call it.
+// The four warps' sums of a split become one, spread over the threads as Partial says. All
+// consumers call it.
 __device__ inline void merge_warps(const WarpSums& sums, float* merge, int rows, Partial& all) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   float* highest = merge + kConsumers * kMmaRows * kMergeStride;  // [warp][row]
@@ -99,15 +101,14 @@ __device__ inline void merge_warps(const WarpSums& sums, float* merge, int rows,
                            *reinterpret_cast<const float4*>(merge + at * kMergeStride + lane * 4),
                            weight);
     }
-    const float of_both = fmaxf(all.highest[i], top);
-    const FoldWeights weights(all.highest[i], top, of_both);
-    fold(all, i, weights.old_part, weights.new_part, row_total, row_sum);
-    all.highest[i] = of_both;
+    all.highest[i] = top;
+    all.total[i] = row_total;
+    all.sum[i] = row_sum;
   }
 }
 
-// To and from the slot of one split.
-__device__ inline void store_slot(const Partial& partial, float* slot, int rows,
+// To the slot of one node: [rows, D] sums, [rows] maxima, [rows] totals.
+__device__ inline void store_node(const Partial& partial, float* slot, int rows,
                                   int rows_per_tile) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 #pragma unroll
@@ -136,82 +137,103 @@ __device__ inline void write_out(const Partial& all, T* out, int rows) {
   }
 }
 
-// Where a block brings the splits of a pair together; the merge buffer's place.
-inline constexpr int kGatherBytes = 50 * 1024;  // eight splits of 12 rows
-static_assert(kGatherBytes >= kMergeFloats * static_cast<int>(sizeof(float)));
+// Past the L1, since other blocks wrote it. Volatile: many are to be under way before the first is
+// used, and the compiler would move each to its use.
+__device__ inline float4 load_stored(const float4* from) {
+  float4 v;
+  asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "l"(from));
+  return v;
+}
 
-// The weights and totals of all splits of this thread's rows, split by split in the lanes, as
-// folding them one after the other makes them.
-struct GatherWeights {
-  float old_part[kRowsPerWarp], new_part[kRowsPerWarp], total[kRowsPerWarp];
+// To a place in shared memory that this thread alone reads, after wait_for_copies().
+__device__ inline void copy_stored(float4* to, const float4* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from)
+               : "memory");
+}
+__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
-  __device__ GatherWeights(const float* my_slot, int rows, int rows_per_tile) {
-    const int lane = threadIdx.x % 32;
-    float highest[kRowsPerWarp], of_all[kRowsPerWarp];
+// Folds all nodes of the pair that `work` stands at, from where their blocks have put them; lane i
+// finds the node that begins with split i, if one does. Only the first kRows rows of a thread. All
+// consumers call it.
+template <int kRows>
+__device__ inline void gather(const float* slots, const DecodeWork& work,
+                              const DecodeLayout& layout, int rows, float* buffer, Partial& all) {
+  const int num_splits = work.splits.num_splits;
+  const int lane = threadIdx.x % 32;
+  const int split = min(lane, num_splits - 1);
+  const int owner = work.owner_of(split);
+  // The splits of the block that has the first are one node.
+  const bool with_first = owner == __shfl_sync(~0u, owner, 0);
+  const bool begins = lane == split && (split == 0 || !with_first);
+  unsigned nodes = __ballot_sync(~0u, begins);
+  const int slot = work.slot(layout, split) * layout.slot_floats;
+  const float* mine = slots + slot + layout.rows_per_tile * kHeadDim;
+  float highest[kRows], total[kRows];  // of the lane's node
 #pragma unroll
-    for (int i = 0; i < kRowsPerWarp; ++i) {
-      const float* at = my_slot + rows_per_tile * kHeadDim + partial_row(i, rows);
-      highest[i] = __ldcg(at);
-      total[i] = __ldcg(at + rows_per_tile);
-    }
-#pragma unroll
-    for (int i = 0; i < kRowsPerWarp; ++i) {
-      of_all[i] = highest[i];
-#pragma unroll
-      for (int distance = 1; distance < 32; distance *= 2) {
-        const float other = __shfl_up_sync(0xffffffffu, of_all[i], distance);
-        if (lane >= distance) of_all[i] = fmaxf(of_all[i], other);
-      }
-      float before = __shfl_up_sync(0xffffffffu, of_all[i], 1);
-      if (lane == 0) before = -INFINITY;
-      const FoldWeights weights(before, highest[i], of_all[i]);
-      old_part[i] = weights.old_part;
-      new_part[i] = weights.new_part;
-    }
+  for (int i = 0; i < kRows; ++i) {
+    const int row = partial_row(i, rows);
+    highest[i] = begins ? __ldcg(mine + row) : 0.0f;
+    total[i] = begins ? __ldcg(mine + layout.rows_per_tile + row) : 0.0f;
   }
-};
-
-// Folds all splits of a pair in their order, from where their blocks have put them; lane i knows
-// the slot of split i. All consumers call it, with `arrived` and its parity for the copies.
-__device__ inline void gather(const float* slots, int my_slot, int num_splits, int rows,
-                              const DecodeLayout& layout, float* buffer, uint64_t* arrived,
-                              uint32_t& parity, Partial& all) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int slot_bytes = layout.slot_floats * static_cast<int>(sizeof(float));
-  const int at_once = kGatherBytes / slot_bytes;
-  const float* mine = slots + static_cast<int64_t>(my_slot) * layout.slot_floats;
-  const auto fetch = [&](int first) {
-    const int count = min(at_once, num_splits - first);
-    if (warp != 0 || count <= 0) return;
-    // The slots were written, and the buffer read, by other means than the copies.
-    asm volatile("fence.proxy.async;" ::: "memory");
-    if (lane == 0) barrier_arrive_expecting(arrived, static_cast<uint32_t>(count * slot_bytes));
-    __syncwarp();
-    if (lane < first || lane >= first + count) return;
-    bulk_copy(buffer + (lane - first) * layout.slot_floats, mine, static_cast<uint32_t>(slot_bytes),
-              arrived);
+  // Memory is busy with the next call's K and V, and a round trip takes long: as many as there is
+  // room for at once, in registers and in shared memory, where each thread has its own place.
+  constexpr int kHeld = 8;
+  constexpr int kShared = kGatherBytes / (kRows * kConsumerThreads * 16);
+  auto* place = reinterpret_cast<float4*>(buffer) + threadIdx.x;
+  const auto pop = [](unsigned& from) {
+    const int at = __ffs(static_cast<int>(from)) - 1;
+    from &= from - 1;
+    return at;
   };
-  fetch(0);
-  const GatherWeights weights(mine, rows, layout.rows_per_tile);
-  all.clear();
-  for (int first = 0; first < num_splits; first += at_once) {
-    barrier_wait(arrived, parity);
-    parity ^= 1;
-    const int end = min(first + at_once, num_splits);
-#pragma unroll 2
-    for (int split = first; split < end; ++split) {
-      const auto* slot =
-          reinterpret_cast<const float4*>(buffer + (split - first) * layout.slot_floats);
+  const auto sums_of = [&](int at) {
+    return reinterpret_cast<const float4*>(slots + __shfl_sync(~0u, slot, at)) + lane;
+  };
+  const auto fold_node = [&](int at, const float4(&sum)[kRows]) {
+    Partial part;
 #pragma unroll
-      for (int i = 0; i < kRowsPerWarp; ++i) {
-        fold(all, i, __shfl_sync(0xffffffffu, weights.old_part[i], split),
-             __shfl_sync(0xffffffffu, weights.new_part[i], split),
-             __shfl_sync(0xffffffffu, weights.total[i], split),
-             slot[partial_row(i, rows) * (kHeadDim / 4) + lane]);
+    for (int i = 0; i < kRows; ++i) {
+      part.highest[i] = __shfl_sync(~0u, highest[i], at);
+      part.total[i] = __shfl_sync(~0u, total[i], at);
+      part.sum[i] = sum[i];
+    }
+    fold<kRows>(all, part);
+  };
+  all.clear();
+  while (nodes != 0) {
+    float4 sum[kHeld][kRows];
+    unsigned left = nodes;
+#pragma unroll
+    for (int n = 0; n < kHeld; ++n) {  // past the last node the last again: no branches
+      const auto* from = sums_of(__ffs(static_cast<int>(left)) - 1);
+      if ((left & (left - 1)) != 0 || n + 1 == kHeld) left &= left - 1;
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) {
+        sum[n][i] = load_stored(from + partial_row(i, rows) * (kHeadDim / 4));
       }
     }
-    sync_consumers();
-    fetch(first + at_once);
+#pragma unroll 1
+    for (int n = 0; n < kShared && left != 0; ++n) {
+      const auto* from = sums_of(pop(left));
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) {
+        copy_stored(place + (n * kRows + i) * kConsumerThreads,
+                    from + partial_row(i, rows) * (kHeadDim / 4));
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < kHeld; ++n) {
+      if (nodes != 0) fold_node(pop(nodes), sum[n]);
+    }
+    wait_for_copies();
+#pragma unroll 1
+    for (int n = 0; n < kShared && nodes != 0; ++n) {
+      float4 copied[kRows];
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) copied[i] = place[(n * kRows + i) * kConsumerThreads];
+      fold_node(pop(nodes), copied);
+    }
   }
 }
 

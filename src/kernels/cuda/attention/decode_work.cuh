@@ -1,6 +1,7 @@
 // How attention_decode divides its work. The context of a row is cut into splits by its length
 // alone. The splits of all (sequence, head tile) pairs, laid one after the other, are dealt out to
-// the blocks in contiguous runs of about as many tiles each, whatever the lengths in the batch.
+// the blocks in contiguous runs of about as many tiles each, the shares, whatever the lengths in
+// the batch.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +21,13 @@ struct DecodeLayout {
   int rows_per_tile;  // query heads in one, at most kMmaRows
   int max_splits_log2;
   float share_factor;  // 16 / blocks of the grid
-  int slot_floats;     // of one stored split: [rows, D] sums, [rows] maxima, [rows] totals
+  int slot_floats;     // of one stored node; of all less than 2^31
 
   __host__ __device__ int pairs_per_sequence() const { return num_kv_heads * head_tiles; }
-  // A block stores splits of the pair that began before it (all but that pair's first) and of the
-  // pair that ends after it (all but its last).
-  __host__ __device__ int slots_per_block() const { return 2 * (max_splits() - 1); }
   __host__ __device__ int max_splits() const { return 1 << max_splits_log2; }
+  // A block stores of the pair that began before its share splits other than the first, and of the
+  // one that ends after it the first splits as one.
+  __host__ __device__ int num_slots(int num_blocks) const { return num_blocks * max_splits(); }
 };
 
 // How one pair's context is cut.
@@ -36,40 +37,63 @@ struct DecodeSplits {
   int num_splits;
 
   __device__ static DecodeSplits of(int num_tiles, int max_splits_log2) {
-    constexpr int kLeastTiles = 2;  // a shorter split costs more in merging than it saves
+    constexpr int kLeastTiles = 8;  // a shorter split costs more in merging than it saves
     const int tiles = max(kLeastTiles, ((num_tiles - 1) >> max_splits_log2) + 1);
     return {num_tiles, tiles, (num_tiles + tiles - 1) / tiles};
   }
 };
 
-// The run of splits of one block. Tile numbers count through all pairs; a split belongs to the
-// block in whose share its first tile lies. Shares are equal, in sixteenths of a tile.
+// The shares of a launch. Tile numbers count through all pairs; a split belongs to the block in
+// whose share its first tile lies.
+struct DecodeShares {
+  int total;      // tiles
+  unsigned each;  // tiles of a share, in sixteenths: far below 2^32 for any cache there is
+
+  // `last_split`: tiles of a split of the last sequence.
+  __device__ static DecodeShares of(const DecodeLayout& layout, int total, int last_split) {
+    // Any number will do that all blocks agree on.
+    DecodeShares shares{total,
+                        static_cast<unsigned>(static_cast<float>(total) * layout.share_factor) + 1};
+    // Of whole splits, where that has all but some blocks with as many: the last are idle, which
+    // are those that start last where the kernel before this one is still running.
+    const unsigned split = static_cast<unsigned>(last_split) * 16;
+    if (4 * shares.each >= 3 * split) shares.each = (shares.each + split - 1) / split * split;
+    return shares;
+  }
+  __device__ int begin_of(unsigned block) const {
+    return min(static_cast<int>((block * each + 15) / 16), total);
+  }
+  __device__ int end_of(unsigned block) const {
+    return block + 1 == gridDim.x ? total : begin_of(block + 1);
+  }
+  __device__ int owner_of(int tile) const {
+    return static_cast<int>(min(static_cast<unsigned>(tile) * 16 / each, gridDim.x - 1));
+  }
+};
+
+// A walk over the splits of this block's share.
 struct DecodeWork {
   const int* tiles_before;  // [S + 1]: tiles of the sequences before, one pair of each
-  int begin, end;           // share of this block
-  unsigned share;           // of every block, in sixteenths: far below 2^32 for any cache there is
+  DecodeShares shares;
+  int begin, end;  // of the share
   // Where the walk stands.
   int sequence, pair, split;
   DecodeSplits splits;
   int pair_begin;  // tile number of the pair's first tile
 
-  __device__ void start(const DecodeLayout& layout, const int* before) {
-    tiles_before = before;
-    const int pairs = layout.pairs_per_sequence();
-    const unsigned total = static_cast<unsigned>(before[layout.num_sequences]) * pairs;
-    // Any number will do that all blocks agree on.
-    share = static_cast<unsigned>(static_cast<float>(total) * layout.share_factor) + 1;
-    begin = share_begin(blockIdx.x);
-    end = blockIdx.x + 1 == gridDim.x ? static_cast<int>(total) : share_begin(blockIdx.x + 1);
-    if (begin >= static_cast<int>(total)) {
+  __device__ void start(const DecodeLayout& layout) {
+    begin = shares.begin_of(blockIdx.x);
+    end = shares.end_of(blockIdx.x);
+    if (begin >= shares.total) {
       sequence = layout.num_sequences;
       return;
     }
+    const int pairs = layout.pairs_per_sequence();
     int low = 0,
         high = layout.num_sequences;  // before[low] * pairs <= begin < before[high] * pairs
     while (high - low > 1) {
       const int middle = (low + high) / 2;
-      (before[middle] * pairs <= begin ? low : high) = middle;
+      (tiles_before[middle] * pairs <= begin ? low : high) = middle;
     }
     enter_sequence(layout, low);
     const int within = begin - pair_begin;
@@ -80,26 +104,16 @@ struct DecodeWork {
     if (split == splits.num_splits) next_pair(layout);
   }
 
-  __device__ int share_begin(unsigned block) const {
-    return static_cast<int>((block * share + 15) / 16);
-  }
-  __device__ int owner_of(int tile) const {
-    return static_cast<int>(min(static_cast<unsigned>(tile) * 16 / share, gridDim.x - 1));
-  }
   __device__ int first_tile_of(int any_split) const {
     return pair_begin + any_split * splits.tiles_per_split;
   }
-
   __device__ bool done(const DecodeLayout& layout) const {
     return sequence >= layout.num_sequences || first_tile_of(split) >= end;
   }
-  // Whether this block has every split of the pair.
-  __device__ bool whole_pair() const {
-    return pair_begin >= begin && first_tile_of(splits.num_splits - 1) < end;
-  }
-  // Whether the next split, if any is left, is of another pair.
-  __device__ bool last_of_pair() const {
-    return split + 1 == splits.num_splits || first_tile_of(split + 1) >= end;
+  // After the last split of the pair that is in this share.
+  __device__ int end_of_pair() const {
+    const int until_end = end - pair_begin + splits.tiles_per_split - 1;
+    return min(splits.num_splits, until_end / splits.tiles_per_split);
   }
   __device__ int tile_begin() const { return split * splits.tiles_per_split; }
   __device__ int tile_end() const {
@@ -110,22 +124,14 @@ struct DecodeWork {
     if (++split == splits.num_splits) next_pair(layout);
   }
 
-  // Where this block stores a split of the pair we stand at.
-  __device__ int own_slot(const DecodeLayout& layout, int any_split) const {
-    return slot_of(layout, any_split, blockIdx.x, pair_begin < begin);
-  }
-  // Where its block has stored it.
+  // Where the block that has the split stores it, or its first splits of the pair if it is the
+  // first.
   __device__ int slot(const DecodeLayout& layout, int any_split) const {
-    const int owner = owner_of(first_tile_of(any_split));
-    return slot_of(layout, any_split, owner, pair_begin < share_begin(owner));
+    return owner_of(any_split) * layout.max_splits() + any_split;
   }
+  __device__ int owner_of(int any_split) const { return shares.owner_of(first_tile_of(any_split)); }
 
  private:
-  __device__ static int slot_of(const DecodeLayout& layout, int any_split, int owner,
-                                bool began_before) {
-    return owner * layout.slots_per_block() +
-           (began_before ? any_split - 1 : layout.max_splits() - 1 + any_split);
-  }
   __device__ void next_pair(const DecodeLayout& layout) {
     split = 0;
     pair_begin += splits.num_tiles;
