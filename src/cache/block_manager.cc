@@ -47,7 +47,8 @@ void BlockManager::changed(BlockTable& table) {
 
 void BlockManager::grown(BlockTable& table) {
   table.version_ = ++last_version_;
-  table.capacity_ = table.size() * tokens_per_block_;
+  table.capacity_ = static_cast<int32_t>(
+      std::min<int64_t>(table.size() * tokens_per_block_, std::numeric_limits<int32_t>::max()));
 }
 
 // --- Finding
@@ -178,7 +179,8 @@ bool BlockManager::start(BlockTable& table, const PrefixMatch& match, int64_t nu
   if (wanted - num_matched > num_free() - match.num_unreferenced) return false;
   for (const int32_t block : match.blocks) hold(block);
   table.blocks_ = match.blocks;
-  table.num_known_ = table.num_announced_ = num_matched;
+  table.num_announced_ = num_matched;
+  table.num_known_ = static_cast<int32_t>(num_matched);
   table.blocks_.reserve(static_cast<size_t>(wanted));
   for (int64_t i = num_matched; i < wanted; ++i) table.blocks_.push_back(take_block());
   copy = {};
@@ -203,7 +205,7 @@ bool BlockManager::reserve(BlockTable& table, int64_t num_tokens) {
 void BlockManager::release(BlockTable& table, Tokens tokens, int64_t num_computed) {
   if (table.blocks_.empty()) return;
   if (enable_reuse_ && num_computed > 0) {
-    enter(table, tokens, num_computed);
+    commit(table, tokens, num_computed);
     enter_partial(table, tokens, num_computed);
   }
   for (auto block = table.blocks_.rbegin(); block != table.blocks_.rend(); ++block) drop(*block);
@@ -223,7 +225,8 @@ void BlockManager::clear(BlockTable& table) {
   if (table.blocks_.empty()) return;
   retract_announced(table, table.num_known_, table.num_announced_);
   table.blocks_.clear();
-  table.num_known_ = table.num_announced_ = 0;
+  table.num_known_ = 0;
+  table.num_announced_ = 0;
   changed(table);
 }
 
@@ -265,7 +268,7 @@ void BlockManager::remove_from_tree(int32_t block) {
   node.num_tokens = 0;
 }
 
-void BlockManager::enter(BlockTable& table, Tokens tokens, int64_t num_computed) {
+void BlockManager::commit(BlockTable& table, Tokens tokens, int64_t num_computed) {
   if (!enable_reuse_) return;
   const int64_t num_whole = std::min(num_computed / tokens_per_block_, table.size());
   while (table.num_known_ < num_whole && !table.closed_) {
@@ -276,13 +279,13 @@ void BlockManager::enter(BlockTable& table, Tokens tokens, int64_t num_computed)
       return;
     }
     retract_announced(table, table.num_known_,
-                      std::min(table.num_known_ + 1, table.num_announced_));
+                      std::min<int64_t>(table.num_known_ + 1, table.num_announced_));
     ++table.num_known_;
-    table.num_announced_ = std::max(table.num_announced_, table.num_known_);
+    table.num_announced_ = std::max<int64_t>(table.num_announced_, table.num_known_);
   }
 }
 
-void BlockManager::prefetch(BlockTable& table, Tokens tokens) const {
+void BlockManager::prepare_commit(BlockTable& table, Tokens tokens) const {
   if (!enable_reuse_ || table.closed_ || table.num_known_ >= table.size()) return;
   index_.prefetch(hash_before(table, tokens, table.num_known_ + 1));
   const int32_t block = table.blocks_[static_cast<size_t>(table.num_known_)];

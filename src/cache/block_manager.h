@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "cache/block_table.h"
 #include "cache/prefix_hash.h"
 #include "cache/prefix_index.h"
@@ -62,19 +63,16 @@ class BlockManager {
 
   // `tokens` up to `end` are about to be computed: match() says so to others.
   void announce(BlockTable& table, std::span<const int32_t> tokens, int64_t end);
+  // Whether commit() of as many has anything to do: of the steps of a decoding sequence one in P.
+  bool completes_block(const BlockTable& table, int64_t num_computed) const {
+    return enable_reuse_ && num_computed >= (table.num_known_ + 1) * tokens_per_block_;
+  }
   // The first `num_computed` of `tokens` are computed: whole blocks of them enter the tree. Where
   // another block holds the same text already, the table takes that one instead.
-  void commit(BlockTable& table, std::span<const int32_t> tokens, int64_t num_computed) {
-    if (num_computed >= (table.num_known_ + 1) * tokens_per_block_) {
-      enter(table, tokens, num_computed);
-    }
-  }
+  void commit(BlockTable& table, std::span<const int32_t> tokens, int64_t num_computed);
   // Such a commit comes soon: hashes the next block and brings what commit() reads into the
   // processor's cache. Changes nothing that can be seen.
-  void prepare_commit(BlockTable& table, std::span<const int32_t> tokens,
-                      int64_t num_computed) const {
-    if (num_computed >= (table.num_known_ + 1) * tokens_per_block_) prefetch(table, tokens);
-  }
+  void prepare_commit(BlockTable& table, std::span<const int32_t> tokens) const;
   // Gives all blocks back. What is computed of the last, unfinished block can be found again too.
   void release(BlockTable& table, std::span<const int32_t> tokens, int64_t num_computed);
   // Gives all blocks back and forgets what only this sequence has vouched for.
@@ -87,7 +85,7 @@ class BlockManager {
   void check(std::span<const BlockTable* const> tables) const;
 
  private:
-  struct Block {
+  struct alignas(64) Block {
     int32_t num_holders = 0;
     int32_t num_tokens = 0;  // > 0: in the tree, with that many known tokens
     int32_t parent = -1;     // -1: the block begins the text
@@ -114,8 +112,6 @@ class BlockManager {
   void unlink_idle(int32_t block);
   void free_idle(int32_t block);
 
-  void prefetch(BlockTable& table, Tokens tokens) const;
-  void enter(BlockTable& table, Tokens tokens, int64_t num_computed);
   bool enter_block(BlockTable& table, Tokens tokens, int64_t index);
   void enter_partial(BlockTable& table, Tokens tokens, int64_t num_computed);
   void add_to_tree(int32_t block, int32_t parent, Tokens tokens, const BlockTable& table);
@@ -131,8 +127,9 @@ class BlockManager {
   int64_t tokens_per_block_;
   bool enable_reuse_;
   PrefixHasher hasher_;
-  std::vector<Block> blocks_;
-  std::vector<int32_t> tokens_;        // [num_blocks][P] of the blocks in the tree
+  std::vector<Block, HugePageAllocator<Block>> blocks_;
+  // [num_blocks][P] of the blocks in the tree
+  std::vector<int32_t, HugePageAllocator<int32_t>> tokens_;
   std::vector<int32_t> free_;          // a stack: the last one freed is the next one given
   int32_t oldest_ = -1, newest_ = -1;  // of the cached blocks
   int64_t num_idle_ = 0;

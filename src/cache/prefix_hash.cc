@@ -59,7 +59,9 @@ PrefixHash random_key() {
   return {.low = word(), .high = word()};
 }
 
-void add_bytes(SipState& state, const uint8_t* bytes, size_t count, size_t total) {
+// Inline, so that the state stays in registers.
+[[gnu::always_inline]] inline void add_bytes(SipState& state, const uint8_t* bytes, size_t count,
+                                             size_t total) {
   uint64_t word = 0;
   for (; count >= 8; bytes += 8, count -= 8) {
     std::memcpy(&word, bytes, 8);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "cache/prefix_hash.h"
 
 namespace glmoe {
@@ -31,7 +32,7 @@ class PrefixIndex {
   size_t home(const PrefixHash& hash) const { return hash.low & mask_; }
   size_t slot_of(const PrefixHash& hash) const;  // of the entry, or of the empty place for it
 
-  std::vector<Entry> entries_;
+  std::vector<Entry, HugePageAllocator<Entry>> entries_;
   size_t mask_;
   int64_t size_ = 0;
 };

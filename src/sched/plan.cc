@@ -1,5 +1,6 @@
 // How the scheduler makes a plan: room first (pre-emption), then decodes, then prefill.
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -11,20 +12,6 @@ namespace {
 // So many waiting sequences may be left for the next step, because another computes their prefix in
 // this one, before admission stops: each costs a lookup in every step.
 constexpr int kMaxPostponed = 32;
-
-// The row of the step before last, whose memory this one has, often held the same table: then only
-// what is new is copied.
-void copy_table(const BlockTable& table, bool same_sequence, SequenceStep& step) {
-  if (step.table_version == table.version()) return;
-  const std::vector<int32_t>& blocks = table.blocks();
-  if (same_sequence && step.table_version > 0 && step.table_version >= table.base_version()) {
-    const auto known = static_cast<int64_t>(step.block_table.size());
-    step.block_table.insert(step.block_table.end(), blocks.begin() + known, blocks.end());
-  } else {
-    step.block_table = blocks;
-  }
-  step.table_version = table.version();
-}
 
 }  // namespace
 
@@ -174,38 +161,55 @@ bool Scheduler::give_way() {
 
 // --- Rows
 
-void Scheduler::plan_row(Sequence& sequence, StepPlan& plan) {
-  const int64_t count = std::min(sequence.num_unplanned(), last_flight().budget);
+// The next row's place in the plan, with the sequence's block table. The row of the step before
+// last, whose memory it has, often held the same table: then only what is new is copied.
+SequenceStep& Scheduler::next_step(const Sequence& sequence, StepPlan& plan) {
   if (num_rows_ == plan.sequences.size()) plan.sequences.emplace_back();
   SequenceStep& step = plan.sequences[num_rows_++];
-  const bool same_sequence = step.id == sequence.id();
+  const BlockTable& table = sequence.table;
+  if (step.table_version == table.version()) return step;
+  const std::span<const int32_t> blocks = table.blocks();
+  const bool same_beginning = step.id == sequence.id() && step.table_version > 0 &&
+                              step.table_version >= table.base_version();
+  if (!same_beginning) step.block_table.clear();
+  step.block_table.append(blocks.subspan(step.block_table.size()));
+  step.table_version = table.version();
+  return step;
+}
+
+PlannedStep& Scheduler::add_row(Sequence& sequence) {
   Row& row = last_flight().rows.emplace_back();
   row.sequence = &sequence;
   row.id = sequence.id();
-  sequence.plan_step(count, step, row.planned);
-  if (count > 1) {
-    blocks_.announce(sequence.table, sequence.token_ids(), sequence.num_planned());
-  }
-  copy_table(sequence.table, same_sequence, step);
-  last_flight().budget -= count;
   ++sequence.num_in_flight;
+  return row.planned;
+}
+
+// Thousands of sequences do not fit the processor's nearer caches: what the rows behind this one
+// need is on its way before they are reached.
+void Scheduler::look_ahead(const StepPlan& plan, size_t next) const {
+  if (next + kPrefetch < decoding_.size()) decoding_[next + kPrefetch]->prefetch_for_plan();
+  if (num_rows_ + kPrefetch < plan.sequences.size()) {
+    __builtin_prefetch(&plan.sequences[num_rows_ + kPrefetch], 1);
+  }
 }
 
 void Scheduler::plan_decodes(StepPlan& plan) {
   for (size_t i = 0; i < decoding_.size(); ++i) {
-    if (i + kPrefetch < decoding_.size()) decoding_[i + kPrefetch]->prefetch();
-    if (num_rows_ + kPrefetch < plan.sequences.size()) {
-      const SequenceStep& later = plan.sequences[num_rows_ + kPrefetch];
-      __builtin_prefetch(&later, 1);
-      __builtin_prefetch(&later.table_version, 1);
-      const SequenceStep& soon = plan.sequences[num_rows_ + kPrefetch / 2];
-      __builtin_prefetch(soon.token_ids.data(), 1);
-    }
-    Sequence* sequence = decoding_[i];
-    if (!sequence->goes_on()) continue;
-    if (sequence->num_planned() >= sequence->table.capacity()) reserve_block(*sequence);
-    plan_row(*sequence, plan);
+    look_ahead(plan, i);
+    Sequence& sequence = *decoding_[i];
+    if (!sequence.goes_on()) continue;
+    if (sequence.num_planned() >= sequence.table.capacity()) reserve_block(sequence);
+    sequence.plan_decode(next_step(sequence, plan), add_row(sequence));
   }
+  last_flight().budget -= static_cast<int64_t>(num_rows_);
+}
+
+void Scheduler::plan_chunk(Sequence& sequence, StepPlan& plan) {
+  const int64_t count = std::min<int64_t>(sequence.num_unplanned(), last_flight().budget);
+  sequence.plan_step(static_cast<int32_t>(count), next_step(sequence, plan), add_row(sequence));
+  last_flight().budget -= count;
+  blocks_.announce(sequence.table, sequence.token_ids(), sequence.num_planned());
 }
 
 // Prompts that have begun go on before others are admitted, but for those of a higher priority.
@@ -228,7 +232,7 @@ void Scheduler::plan_prefills(StepPlan& plan, bool admits) {
       admits = admission != Admission::kRefused && num_postponed < kMaxPostponed;
       candidate = following;
     } else if (running != nullptr) {
-      plan_row(*running, plan);
+      plan_chunk(*running, plan);
       ++next;
     } else {
       break;
@@ -239,8 +243,8 @@ void Scheduler::plan_prefills(StepPlan& plan, bool admits) {
 // The last token is always computed: its logits are wanted.
 PrefixMatch Scheduler::find_prefix(Sequence& sequence) const {
   if (!sequence.may_reuse_prefix()) return {};
-  const std::vector<int32_t>& tokens = sequence.token_ids();
-  return blocks_.match(sequence.table, {tokens.data(), tokens.size() - 1});
+  const std::span<const int32_t> tokens = sequence.token_ids();
+  return blocks_.match(sequence.table, tokens.first(tokens.size() - 1));
 }
 
 bool Scheduler::fits(const Sequence& sequence, const PrefixMatch& match) const {
@@ -263,10 +267,10 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence, StepPlan& plan) {
   if (copy.from >= 0) plan.copies.push_back({.from = copy.from, .to = copy.to});
   waiting_.erase(&sequence);
   start_running(sequence);
-  sequence.skip_cached(match.num_tokens);
+  sequence.skip_cached(static_cast<int32_t>(match.num_tokens));
   if (sequence.first_scheduled_ms < 0) {
     sequence.first_scheduled_ms = clock_.now_ms();
-    sequence.num_cached_tokens = std::min(match.num_tokens, sequence.num_prompt_tokens());
+    sequence.num_cached_tokens = std::min<int64_t>(match.num_tokens, sequence.num_prompt_tokens());
     if (sequence.may_reuse_prefix() && blocks_.enable_reuse()) {
       stats_.prefix_queries += static_cast<uint64_t>(sequence.num_prompt_tokens());
       stats_.prefix_hits += static_cast<uint64_t>(sequence.num_cached_tokens);
@@ -275,7 +279,7 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence, StepPlan& plan) {
   plan.started.push_back(sequence.start());
   const auto place = std::ranges::upper_bound(prefilling_, &sequence, Earlier());
   prefilling_.insert(place, &sequence);
-  plan_row(sequence, plan);
+  plan_chunk(sequence, plan);
   return Admission::kAdmitted;
 }
 

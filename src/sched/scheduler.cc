@@ -20,6 +20,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, BlockManager& blocks, const 
   // a sequence that has all blocks to itself always goes on to its end.
   max_length_ = blocks.num_blocks() * blocks.tokens_per_block() + 1;
   if (config.max_seq_len > 0) max_length_ = std::min(max_length_, config.max_seq_len);
+  max_length_ = std::min<int64_t>(max_length_, std::numeric_limits<int32_t>::max());
   // Every running sequence can decode in every step.
   max_running_ = std::min(config.max_batch_size, config.max_num_tokens);
 }
@@ -42,7 +43,8 @@ void Scheduler::add(SequenceRequest request) {
   }
   const SequenceId id = request.id;
   GLMOE_CHECK(!sequences_.contains(id), "sequence {} was added twice", id);
-  auto sequence = std::make_unique<Sequence>(std::move(request), max_length_, arrivals_++);
+  auto sequence = std::make_unique<Sequence>(std::move(request), static_cast<int32_t>(max_length_),
+                                             arrivals_++);
   if (sequence->deadline_ms() > 0) deadlines_.emplace(sequence->deadline_ms(), id);
   waiting_.insert(sequence.get());
   sequences_.emplace(id, std::move(sequence));
@@ -138,17 +140,9 @@ void Scheduler::check_result(const Row& row, const SequenceResult& result) {
   row.sequence->check_result(row.planned, result);
 }
 
-// Thousands of sequences do not fit the processor's nearer caches: what the rows behind this one
-// need is on its way before they are reached.
-void Scheduler::look_ahead(const Flight& flight, size_t row) const {
-  const std::vector<Row>& rows = flight.rows;
-  if (row + kPrefetch < rows.size()) rows[row + kPrefetch].sequence->prefetch();
-  if (row + kPrefetch / 2 >= rows.size()) return;
-  const Row& near = rows[row + kPrefetch / 2];
-  near.sequence->prefetch_end();
-  if (near.sequence->ended) return;
-  blocks_.prepare_commit(near.sequence->table, near.sequence->token_ids(),
-                         near.planned.start_position + near.planned.num_tokens);
+void Scheduler::look_ahead(const std::vector<Row>& rows, size_t row) {
+  if (row + kPrefetch < rows.size()) rows[row + kPrefetch].sequence->prefetch_for_result();
+  if (row + kPrefetch / 2 < rows.size()) rows[row + kPrefetch / 2].sequence->prefetch_tokens();
 }
 
 void Scheduler::apply(StepResult& result, std::vector<Emission>& emissions) {
@@ -162,7 +156,7 @@ void Scheduler::apply(StepResult& result, std::vector<Emission>& emissions) {
   }
   size_t num_emissions = 0;
   for (size_t i = 0; i < oldest.rows.size(); ++i) {
-    look_ahead(oldest, i);
+    look_ahead(oldest.rows, i);
     Sequence& sequence = *oldest.rows[i].sequence;
     --sequence.num_in_flight;
     if (sequence.ended) {
@@ -177,12 +171,17 @@ void Scheduler::apply(StepResult& result, std::vector<Emission>& emissions) {
     emission.reset(sequence.id());
     take(oldest.rows[i], result.sequences[i], emission);
     const bool finished = emission.finish_reason != FinishReason::kNone;
-    const bool has_news = emission.first_scheduled || finished || !emission.token_ids.empty() ||
+    const bool has_news = !emission.token_ids.empty() || emission.first_scheduled || finished ||
                           !emission.prompt_logprobs.empty();
     if (has_news) ++num_emissions;
-    if (finished) end(sequence);
+    if (finished) {
+      end(sequence);
+    } else if (blocks_.completes_block(sequence.table, sequence.num_computed())) {
+      completed_.push_back(&sequence);
+    }
   }
   emissions.resize(num_emissions);
+  commit_blocks();
   oldest.rows.clear();
   oldest_flight_ = (oldest_flight_ + 1) % kMaxPlansOut;
   --num_flights_;
@@ -192,24 +191,40 @@ void Scheduler::take(const Row& row, SequenceResult& result, Emission& emission)
   Sequence& sequence = *row.sequence;
   if (result.error.empty()) {
     sequence.advance(row.planned, result, emission);
-    blocks_.commit(sequence.table, sequence.token_ids(), sequence.num_computed());
   } else {
     sequence.failed = true;
     emission.finish_reason = FinishReason::kError;
     emission.error = std::move(result.error);
+    emission.has_details = true;
   }
-  if (!emission.token_ids.empty()) {
-    ++stats_.generated_tokens;
-    if (sequence.num_generated() == 1) {
-      stats_.prompt_tokens += static_cast<uint64_t>(sequence.num_prompt_tokens());
+  stats_.generated_tokens += emission.token_ids.size();
+  if (!sequence.is_special()) return;
+  if (!emission.token_ids.empty() && sequence.num_generated() == 1) {
+    stats_.prompt_tokens += static_cast<uint64_t>(sequence.num_prompt_tokens());
+  }
+  sequence.introduce(emission);
+}
+
+// Each reads half a dozen places all over the memory, one found through the other: a few are under
+// way at a time, each at another stage.
+void Scheduler::commit_blocks() {
+  constexpr size_t kApart = 8;
+  const size_t count = completed_.size();
+  for (size_t i = 0; i < count + 3 * kApart; ++i) {
+    const auto at_stage = [&](size_t stage) {
+      const size_t back = stage * kApart;
+      return i >= back && i - back < count ? completed_[i - back] : nullptr;
+    };
+    if (Sequence* sequence = at_stage(0)) sequence->table.prefetch();
+    if (Sequence* sequence = at_stage(1)) sequence->table.prefetch_ends();
+    if (Sequence* sequence = at_stage(2)) {
+      blocks_.prepare_commit(sequence->table, sequence->token_ids());
+    }
+    if (Sequence* sequence = at_stage(3)) {
+      blocks_.commit(sequence->table, sequence->token_ids(), sequence->num_computed());
     }
   }
-  if (!sequence.emitted) {
-    emission.first_scheduled = true;
-    emission.first_scheduled_ms = sequence.first_scheduled_ms;
-    emission.num_cached_tokens = sequence.num_cached_tokens;
-    sequence.emitted = true;
-  }
+  completed_.clear();
 }
 
 // --- Looking

@@ -122,7 +122,9 @@ class Scheduler {
   Admission admit(Sequence& sequence, StepPlan& plan);
   PrefixMatch find_prefix(Sequence& sequence) const;
   bool fits(const Sequence& sequence, const PrefixMatch& match) const;
-  void plan_row(Sequence& sequence, StepPlan& plan);
+  void plan_chunk(Sequence& sequence, StepPlan& plan);
+  SequenceStep& next_step(const Sequence& sequence, StepPlan& plan);
+  PlannedStep& add_row(Sequence& sequence);
   bool finish_plan(StepPlan& plan, size_t first_new_row);
   void reserve_block(Sequence& sequence);
   bool needs_block(const Sequence& sequence) const;
@@ -140,9 +142,11 @@ class Scheduler {
   void start_decoding(Sequence& sequence);
   void end(Sequence& sequence);
   void forget(Sequence& sequence);
-  void look_ahead(const Flight& flight, size_t row) const;
+  void look_ahead(const StepPlan& plan, size_t next) const;
+  static void look_ahead(const std::vector<Row>& rows, size_t row);
   static void check_result(const Row& row, const SequenceResult& result);
   void take(const Row& row, SequenceResult& result, Emission& emission);
+  void commit_blocks();
 
   SchedulerConfig config_;
   BlockManager& blocks_;
@@ -162,6 +166,7 @@ class Scheduler {
   int oldest_flight_ = 0;
   int num_flights_ = 0;
   std::vector<SequenceId> released_;  // for the next plan
+  std::vector<Sequence*> completed_;  // while a result is taken: whose step completed a block
   SchedulerStats stats_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -125,6 +126,9 @@ ResolvedSampling resolve_sampling(const SamplingParams& params, const SamplingDe
   if (params.prompt_logprobs) {
     result.num_prompt_logprobs =
         checked("prompt_logprobs", *params.prompt_logprobs, 0, kMaxLogprobs);
+  }
+  if (params.logits_processor) {
+    result.logits_processor = std::make_shared<const LogitsProcessor>(params.logits_processor);
   }
   return result;
 }

@@ -1,12 +1,15 @@
-// What scheduler and executor exchange: plain values, no pointers, the same for every rank.
+// What scheduler and executor exchange: plain values, the same for every rank; the only pointer is
+// that to a caller's logits processor.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "glmoe/output.h"
 #include "glmoe/request.h"
+#include "step/id_list.h"
 
 namespace glmoe {
 
@@ -28,6 +31,8 @@ struct ResolvedSampling {
   std::vector<int32_t> stop_token_ids;  // not sampled before min_tokens
   int64_t num_logprobs = -1;            // -1: none
   int64_t num_prompt_logprobs = -1;
+  // The caller's own function, null for none; it stays in the process whose rank samples.
+  std::shared_ptr<const LogitsProcessor> logits_processor;
 };
 
 // A sequence that the executor sees for the first time (or again, after it was pre-empted: then
@@ -40,22 +45,24 @@ struct SequenceStart {
 };
 
 // One sequence's share of a step: `token_ids` go to positions [start_position, ...), whose KV is
-// written into `block_table` (block i holds positions [i*P, (i+1)*P)).
-struct SequenceStep {
+// written into `block_table` (block i holds positions [i*P, (i+1)*P)). One cache line: a large
+// step is thousands of these.
+struct alignas(64) SequenceStep {
   SequenceId id = 0;
-  std::vector<int32_t> token_ids;
+  IdList token_ids;
   int64_t start_position = 0;
-  std::vector<int32_t> block_table;
+  IdList block_table;
   bool sample = false;           // the last token's logits yield the next token
   bool prompt_logprobs = false;  // every token's logits are wanted
-  // With prompt_logprobs and without sample: the prompt token that follows this chunk.
-  int32_t next_token_id = -1;
   // The step was planned before the one ahead of it had run: token_ids holds one place, for the
   // token that that step samples for this sequence. Where it samples none, the row is not computed.
   bool input_from_previous = false;
+  // With prompt_logprobs and without sample: the prompt token that follows this chunk.
+  int32_t next_token_id = -1;
   // Equal only where block_table is equal, over all steps; 0: says nothing.
   uint64_t table_version = 0;
 };
+static_assert(sizeof(SequenceStep) == 64);
 
 // The whole content of one block, in every layer, to another.
 struct BlockCopy {
@@ -78,9 +85,9 @@ struct SequenceResult {
   SequenceId id = 0;
   bool sampled = false;
   int32_t token_id = 0;
-  PositionLogprobs logprobs;                      // of token_id, where asked for
+  std::string error;          // not empty: this sequence failed (for example NaN logits)
+  PositionLogprobs logprobs;  // of token_id, where asked for
   std::vector<PositionLogprobs> prompt_logprobs;  // entry i: of prompt token start_position+i+1
-  std::string error;  // not empty: this sequence failed (for example NaN logits)
 };
 
 struct StepResult {

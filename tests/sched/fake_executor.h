@@ -87,7 +87,7 @@ class FakeExecutor {
       const auto next = static_cast<size_t>(step.start_position + count);
       EXPECT_EQ(step.next_token_id, started_[step.id].prompt_ids.at(next));
     }
-    std::vector<int32_t> tokens = step.token_ids;
+    IdList tokens = step.token_ids;
     if (step.input_from_previous) {
       const auto last = last_tokens_.find(step.id);
       if (last == last_tokens_.end()) {

@@ -225,7 +225,7 @@ TEST(Scheduler, TheSameCallsGiveTheSamePlans) {
   const auto trace = [] {
     Rig rig({.max_num_tokens = 40}, 40, 8);
     for (const SequenceRequest& request : mixed_requests(3, 30, 200)) rig.scheduler.add(request);
-    std::vector<std::tuple<SequenceId, int64_t, size_t, std::vector<int32_t>>> steps;
+    std::vector<std::tuple<SequenceId, int64_t, size_t, IdList>> steps;
     while (rig.scheduler.has_work()) {
       for (const SequenceStep& step : rig.step().sequences) {
         steps.emplace_back(step.id, step.start_position, step.token_ids.size(), step.block_table);
