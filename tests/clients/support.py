@@ -19,19 +19,21 @@ WEATHER_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}},
 
 
 class ServerTest(unittest.TestCase):
-    """One server a class. `url` is its address."""
+    """One server a class. `url` is its address; `flags` are given to it beside the usual."""
+
+    flags = ()
 
     @classmethod
     def setUpClass(cls):
         cls.process = subprocess.Popen(
             [BINARY, "serve", "--model", os.fspath(DEMO), "--port", "0", "--no_admin",
-             "--served_model_name", MODEL, "--backend", "cpu"],
+             "--served_model_name", MODEL, "--backend", "cpu", *map(str, cls.flags)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sys.stderr,
             env={**os.environ, "GLMOE_API_KEY": KEY})
         cls.addClassCleanup(cls.stop)
         ready, _, _ = select.select([cls.process.stdout], [], [], READY_TIMEOUT_S)
         line = cls.process.stdout.readline().decode() if ready else ""
-        match = re.match(r"ready (http://127\.0\.0\.1:\d+) ", line)
+        match = re.match(r"ready (https?://127\.0\.0\.1:\d+) ", line)
         if not match:
             raise AssertionError(f"the server is not ready: {line!r}")
         cls.url = match[1]
