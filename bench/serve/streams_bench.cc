@@ -1,7 +1,8 @@
 // How late a token is: many open event streams over loopback that all get a token at every step of
 // an engine without a model (the real loop, scheduler and tokenizer). The token says in which step
 // it was made; the client (one thread, epoll) compares the time at which it reads it with the time
-// at which that step ended. Server, engine and client share the machine's cores.
+// at which that step ended. Server, engine and client share the machine's cores. Processor time is
+// that of the kernel, too: sending to loopback is receiving as well, which the sender pays.
 //
 //   streams_bench MODEL_FOLDER [streams] [tokens] [step_ms]       1000 100 50 by default
 #include <arpa/inet.h>
@@ -10,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,6 +41,12 @@ int64_t now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              steady_clock::now().time_since_epoch())
       .count();
+}
+
+double cpu_us(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
 }
 
 // Which step made a token: the text of step i is texts[i % texts.size()].
@@ -84,44 +92,51 @@ struct Delays {
   size_t num_unknown = 0;   // events that were no single token
 };
 
+// Takes the tokens of what was read at `now`. True at the stream's end.
+bool take_tokens(std::string_view text, int64_t now, const StepMarks& marks, Delays& delays) {
+  constexpr std::string_view kKey = "\"text\":\"", kEnd = "[DONE]";
+  for (size_t at = text.find(kKey); at != std::string_view::npos; at = text.find(kKey, at + 1)) {
+    const size_t begin = at + kKey.size();
+    const std::string token(text.substr(begin, text.find('"', begin) - begin));
+    const auto mark = marks.index_of.find(token);
+    if (mark != marks.index_of.end()) {
+      delays.us.push_back(now - marks.ended_us[mark->second].load());
+    } else if (!token.empty()) {
+      ++delays.num_unknown;
+    }
+  }
+  return text.find(kEnd) != std::string_view::npos;
+}
+
+// Takes what has come. True at the stream's end.
+bool read_socket(int fd, std::vector<char>& buffer, const StepMarks& marks, Delays& delays) {
+  for (;;) {
+    const ssize_t got = ::recv(fd, buffer.data(), buffer.size(), 0);
+    const int64_t now = now_us();
+    if (got <= 0) return got == 0 || errno != EAGAIN;
+    if (take_tokens({buffer.data(), static_cast<size_t>(got)}, now, marks, delays)) return true;
+    if (static_cast<size_t>(got) < buffer.size()) return false;  // there was no more
+  }
+}
+
 // Reads all streams to their ends.
 Delays read_streams(const std::vector<int>& sockets, const StepMarks& marks) {
   const int poll = ::epoll_create1(0);
   for (const int fd : sockets) {
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    // Told once of what has come: each socket is read until nothing is left.
+    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.fd = fd}};
     ::epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
   }
   Delays delays;
-  constexpr std::string_view kKey = "\"text\":\"", kEnd = "[DONE]";
   std::vector<char> buffer(1 << 16);
   for (size_t open = sockets.size(); open > 0;) {
     epoll_event ready[256];
     const int count = ::epoll_wait(poll, ready, 256, 20'000);
     if (count <= 0) break;
     for (int i = 0; i < count; ++i) {
-      const ssize_t got = ::recv(ready[i].data.fd, buffer.data(), buffer.size(), 0);
-      const int64_t now = now_us();
-      if (got <= 0) {
-        if (errno != EAGAIN) ::epoll_ctl(poll, EPOLL_CTL_DEL, ready[i].data.fd, nullptr);
-        if (errno != EAGAIN) --open;
-        continue;
-      }
-      const std::string_view text(buffer.data(), static_cast<size_t>(got));
-      for (size_t at = text.find(kKey); at != std::string_view::npos;
-           at = text.find(kKey, at + 1)) {
-        const size_t begin = at + kKey.size();
-        const std::string token(text.substr(begin, text.find('"', begin) - begin));
-        const auto mark = marks.index_of.find(token);
-        if (mark != marks.index_of.end()) {
-          delays.us.push_back(now - marks.ended_us[mark->second].load());
-        } else if (!token.empty()) {
-          ++delays.num_unknown;
-        }
-      }
-      if (text.find(kEnd) != std::string_view::npos) {
-        ::epoll_ctl(poll, EPOLL_CTL_DEL, ready[i].data.fd, nullptr);
-        --open;
-      }
+      if (!read_socket(ready[i].data.fd, buffer, marks, delays)) continue;
+      ::epoll_ctl(poll, EPOLL_CTL_DEL, ready[i].data.fd, nullptr);
+      --open;
     }
   }
   ::close(poll);
@@ -177,8 +192,12 @@ int main(int argc, char** argv) {
   std::vector<int> sockets;
   for (int i = 0; i < num_streams; ++i) sockets.push_back(connect_to(server.port(), request));
   const int64_t begin = now_us();
+  const double cpu_begin = cpu_us(CLOCK_PROCESS_CPUTIME_ID);
+  const double client_begin = cpu_us(CLOCK_THREAD_CPUTIME_ID);
   Delays delays = read_streams(sockets, *marks);
   const double seconds = static_cast<double>(now_us() - begin) / 1e6;
+  const double client_us = cpu_us(CLOCK_THREAD_CPUTIME_ID) - client_begin;
+  const double server_us = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin - client_us;
   for (const int fd : sockets) ::close(fd);
 
   const size_t wanted = static_cast<size_t>(num_streams) * static_cast<size_t>(num_tokens);
@@ -193,8 +212,10 @@ int main(int argc, char** argv) {
   };
   std::printf(
       "%d streams of %d tokens, steps of %d ms: from the step's end to the client p50 %.2f "
-      "ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms (%zu of %zu tokens known); %.0f tokens/s\n",
+      "ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms (%zu of %zu tokens known); %.0f tokens/s; "
+      "processor time a token: server and engine %.1f us, client %.1f us\n",
       num_streams, num_tokens, step_ms, at(0.5), at(0.9), at(0.99), at(1.0), delays.us.size(),
-      wanted, static_cast<double>(wanted) / seconds);
+      wanted, static_cast<double>(wanted) / seconds, server_us / static_cast<double>(wanted),
+      client_us / static_cast<double>(wanted));
   return 0;
 }

@@ -11,6 +11,13 @@
 #include "base/log.h"
 
 namespace glmoe {
+namespace {
+
+// Readers of one step are told in groups of so many, in one go: a reader's thread that serves many
+// of them is woken once for a group, and the first do not wait for the last of a large batch.
+constexpr size_t kToldTogether = 256;
+
+}  // namespace
 
 Engine::Engine(const EngineOptions& options, std::unique_ptr<Executor> executor,
                std::shared_ptr<const Tokenizer> tokenizer)
@@ -174,6 +181,7 @@ void Engine::finish_all(FinishReason reason, const std::string& error) {
   Emission last;
   last.finish_reason = reason;
   last.error = error;
+  tell_readers();  // of what came before something went wrong
   const double now_ms = clock_.now_ms();
   for (auto& [id, running] : running_) running.state->push(running.answer.consume(last), now_ms);
   running_.clear();
@@ -281,7 +289,16 @@ void Engine::publish_stats() {
 
 void Engine::emit_all(Emit which) {
   const double now_ms = clock_.now_ms();
-  for (Emission& emission : emissions_) emit(emission, which, now_ms);
+  for (Emission& emission : emissions_) {
+    emit(emission, which, now_ms);
+    if (untold_.size() >= kToldTogether) tell_readers();
+  }
+  tell_readers();
+}
+
+void Engine::tell_readers() {
+  for (const std::shared_ptr<RequestState>& state : untold_) state->tell();
+  untold_.clear();
 }
 
 void Engine::emit(Emission& emission, Emit which, double now_ms) {
@@ -300,7 +317,7 @@ void Engine::emit(Emission& emission, Emit which, double now_ms) {
   if (emission.token_ids.empty() && emission.finish_reason == FinishReason::kNone) return;
   OutputDelta delta = it->second.answer.consume(emission);
   if (delta.finish_reason == FinishReason::kNone) {
-    state.push(std::move(delta), now_ms);
+    if (state.push_untold(std::move(delta), now_ms)) untold_.push_back(it->second.state);
     return;
   }
   const bool stopped_by_text = emission.finish_reason == FinishReason::kNone;
@@ -310,7 +327,7 @@ void Engine::emit(Emission& emission, Emit which, double now_ms) {
   }
   const std::shared_ptr<RequestState> kept = it->second.state;
   forget_sequence(it->first, state);
-  kept->push(std::move(delta), now_ms);
+  if (kept->push_untold(std::move(delta), now_ms)) untold_.push_back(kept);
 }
 
 }  // namespace glmoe

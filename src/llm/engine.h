@@ -106,6 +106,7 @@ class Engine {
   void note_started(const StepPlan& plan, size_t first);
   void emit_all(Emit which);
   void emit(Emission& emission, Emit which, double now_ms);
+  void tell_readers();
   void finish_answer(SequenceId id, const Emission& last);
   void forget_sequence(SequenceId id, RequestState& state);
   void finish_all(FinishReason reason, const std::string& error);
@@ -126,6 +127,7 @@ class Engine {
   uint64_t cancellations_done_ = 0;
   StepOutcome outcome_;
   std::vector<Emission> emissions_, timeouts_;
+  std::vector<std::shared_ptr<RequestState>> untold_;  // got deltas in this round of emissions
   std::vector<Submission> new_submissions_;
   std::vector<uint64_t> new_cancellations_;
   Tasks new_tasks_;

@@ -57,11 +57,11 @@ class FakeExecutor final : public Executor {
     }
     result.sequences.reserve(plan.sequences.size());
     for (const SequenceStep& step : plan.sequences) result.sequences.push_back(run(step));
-    if (options_.after_step) options_.after_step(plan, result);
     const double ms =
         options_.step_ms + options_.token_us * 1e-3 * static_cast<double>(plan.num_tokens());
     if (ms > 0)
       std::this_thread::sleep_until(begin + std::chrono::duration<double, std::milli>(ms));
+    if (options_.after_step) options_.after_step(plan, result);
     return result;
   }
 

@@ -22,8 +22,8 @@ struct FakeLlmOptions {
   double step_ms = 0.0;   // a step takes this long, asleep
   double token_us = 0.0;  // and this long for each of its tokens
   LlmOptions llm = {};    // all but model, tokenizer, config, load_format and num_threads
-  // Called on the runner's thread: before a step (what it throws makes the step fail) and after,
-  // with results that may still be changed.
+  // Called on the runner's thread: before a step (what it throws makes the step fail) and at its
+  // end, when its time is over, with results that may still be changed.
   std::function<void(const StepPlan&)> before_step;
   std::function<void(const StepPlan&, StepResult&)> after_step;
 };

@@ -1,8 +1,15 @@
 #include "llm/request_state.h"
 
+#include <chrono>
 #include <utility>
 
 namespace glmoe {
+namespace {
+
+// So many places of deltas that were taken may be left in a queue that is never empty.
+constexpr size_t kTakenDeltasKept = 64;
+
+}  // namespace
 
 AnswerState::AnswerState(const Tokenizer* tokenizer, const SamplingParams& sampling, int64_t index)
     : sampling_(sampling),
@@ -50,6 +57,10 @@ OutputDelta AnswerState::consume(const Emission& emission) {
 }
 
 void RequestState::push(OutputDelta delta, double now_ms) {
+  if (push_untold(std::move(delta), now_ms)) tell();
+}
+
+bool RequestState::push_untold(OutputDelta delta, double now_ms) {
   bool first = false;
   {
     std::lock_guard lock(mutex_);
@@ -63,15 +74,24 @@ void RequestState::push(OutputDelta delta, double now_ms) {
     deltas_.push_back(std::move(delta));
   }
   ready_.notify_one();
-  if (!first) return;
+  return first;
+}
+
+void RequestState::tell() {
   std::lock_guard lock(notify_mutex_);
   if (notify_) notify_();
 }
 
 bool RequestState::take(OutputDelta& delta) {
   if (deltas_.empty()) return false;
-  delta = std::move(deltas_.front());
-  deltas_.pop_front();
+  delta = std::move(deltas_[next_delta_++]);
+  if (next_delta_ == deltas_.size()) {
+    deltas_.clear();
+    next_delta_ = 0;
+  } else if (2 * next_delta_ > deltas_.size() && next_delta_ >= kTakenDeltasKept) {
+    deltas_.erase(deltas_.begin(), deltas_.begin() + static_cast<ptrdiff_t>(next_delta_));
+    next_delta_ = 0;
+  }
   drained_ = delta.request_finished;
   return true;
 }
@@ -86,6 +106,18 @@ bool RequestState::next(OutputDelta& delta) {
 bool RequestState::try_next(OutputDelta& delta) {
   std::lock_guard lock(mutex_);
   return take(delta);
+}
+
+bool RequestState::wait(double timeout_ms) {
+  std::unique_lock lock(mutex_);
+  return ready_.wait_for(lock, std::chrono::duration<double, std::milli>(timeout_ms),
+                         [this] { return drained_ || !deltas_.empty(); });
+}
+
+bool RequestState::wait_finished(double timeout_ms) {
+  std::unique_lock lock(mutex_);
+  return ready_.wait_for(lock, std::chrono::duration<double, std::milli>(timeout_ms),
+                         [this] { return unfinished_ == 0; });
 }
 
 bool RequestState::done() const {

@@ -3,7 +3,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -58,10 +57,16 @@ class RequestState {
 
   // Marks the request's last delta itself.
   void push(OutputDelta delta, double now_ms);
+  // The same without a call of notify()'s function. True: tell() is due, soon.
+  bool push_untold(OutputDelta delta, double now_ms);
+  void tell();
   // Blocks; false once the last delta has been taken.
   bool next(OutputDelta& delta);
   // Does not block: false where no delta waits.
   bool try_next(OutputDelta& delta);
+  // Both wait `timeout_ms` at most: until next() would not block; until the last delta has come.
+  bool wait(double timeout_ms);
+  bool wait_finished(double timeout_ms);
   bool done() const;  // the last delta has been taken
   bool finished() const;
   // Called whenever a delta comes while none waits (now and then once more), and at once if one
@@ -81,7 +86,8 @@ class RequestState {
   std::function<void()> notify_;
   mutable std::mutex mutex_;
   std::condition_variable ready_;
-  std::deque<OutputDelta> deltas_;
+  std::vector<OutputDelta> deltas_;
+  size_t next_delta_ = 0;  // those before it have been taken
   int64_t unfinished_;
   bool drained_ = false;
   std::vector<PositionLogprobs> prompt_logprobs_;

@@ -1,22 +1,25 @@
-// The deltas of one call's engine requests, for a coroutine: the one place where the engine's
-// thread meets the server's strands.
+// The deltas of one call's engine requests: the one place where the engine's thread meets the
+// server's loops.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "glmoe/llm.h"
-#include "serve/http/async_event.h"
 
 namespace glmoe::serve {
 
-// Used on one strand. Destroying it cancels what still runs.
+class ReadyQueue;
+
+// Used on one connection's loop. Destroying it cancels what still runs.
 class EngineStreams {
  public:
-  explicit EngineStreams(const boost::asio::any_io_executor& strand);
+  // `on_ready` is called on the loop, never from within a call of this, when deltas may be there.
+  // It may not destroy this, and must not throw.
+  EngineStreams(const boost::asio::any_io_executor& loop, std::function<void()> on_ready);
   ~EngineStreams();
   EngineStreams(const EngineStreams&) = delete;
   EngineStreams& operator=(const EngineStreams&) = delete;
@@ -28,17 +31,14 @@ class EngineStreams {
 
   // The next delta there is, and of which request, without waiting.
   bool try_next(size_t& which, OutputDelta& delta);
-  // Waits for a delta, for wake(), or for the deadline (then false).
-  boost::asio::awaitable<bool> wait_until(TimePoint deadline);
-  void wake();
   void cancel();  // their last deltas still come
 
  private:
-  struct Shared;  // what the engine's thread may touch
+  struct Shared;  // what outlives this in queues
   std::vector<ResponseStream> streams_;
-  std::vector<size_t> ready_;  // streams that may hold deltas; the last is looked at first
   size_t num_done_ = 0;
   std::shared_ptr<Shared> shared_;
+  ReadyQueue& queue_;
 };
 
 }  // namespace glmoe::serve

@@ -1,11 +1,9 @@
 #include "serve/server.h"
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <future>
 #include <optional>
@@ -64,8 +62,8 @@ struct Server::Impl {
   EndpointContext endpoints;
   std::optional<TlsContext> tls;
 
-  asio::io_context io;
-  asio::strand<asio::io_context::executor_type> strand{asio::make_strand(io)};  // of what follows
+  IoLoops loops;
+  IoLoops::Executor strand{loops.main()};  // of what follows
   std::unique_ptr<Listener> data_listener, admin_listener;
   asio::steady_timer drain_timer{strand};
   asio::steady_timer engine_timer{strand};
@@ -77,7 +75,7 @@ struct Server::Impl {
   steady_clock::time_point drain_deadline;
   bool stopped = false;
   std::promise<Outcome> outcome;
-  std::vector<std::thread> threads;
+  bool started = false;  // by the owner's thread
 };
 
 Server::Impl::Impl(const ServerOptions& server_options)
@@ -91,7 +89,8 @@ Server::Impl::Impl(const ServerOptions& server_options)
                 .drain = [this] { asio::post(strand, [this] { shut_down(); }); },
                 .version = server_options.version,
                 .cache_salt_per_key = server_options.cache_salt_per_key,
-                .keep_alive_interval = server_options.keep_alive_interval} {
+                .keep_alive_interval = server_options.keep_alive_interval},
+      loops(server_options.num_io_threads) {
   read_keys();
   data.limits = admin.limits = options.limits;
   data.cors_origins = options.cors_origins;
@@ -137,11 +136,11 @@ void Server::Impl::bind() {
     tls.emplace(options.ssl_certificate_file, options.ssl_key_file);
   }
   data_listener = std::make_unique<Listener>(
-      io, Listener::Address{options.host, options.port, options.uds_path}, data,
+      loops, Listener::Address{options.host, options.port, options.uds_path}, data,
       tls ? &*tls : nullptr);
   if (!options.admin) return;
   admin_listener = std::make_unique<Listener>(
-      io, Listener::Address{options.admin_host, options.admin_port, ""}, admin, nullptr);
+      loops, Listener::Address{options.admin_host, options.admin_port, ""}, admin, nullptr);
 }
 
 void Server::Impl::log_request(const RequestRecord& record) {
@@ -239,8 +238,8 @@ void Server::Impl::await_signal() {
 
 Server::Impl::~Impl() {
   asio::post(strand, [this] { stop(Outcome::kTimedOut); });
-  if (!threads.empty()) {
-    // Handlers hold streams of the engine, so they end before the io_context does.
+  if (started) {
+    // Handlers hold streams of the engine, so they end before the loops do.
     const auto deadline = steady_clock::now() + kAbortPatience;
     while (data.num_connections.load() + admin.num_connections.load() > 0 &&
            steady_clock::now() < deadline) {
@@ -249,8 +248,7 @@ Server::Impl::~Impl() {
       std::this_thread::sleep_for(milliseconds(1));
     }
   }
-  io.stop();
-  for (std::thread& thread : threads) thread.join();
+  loops.stop();
   workers.join();
 }
 
@@ -262,9 +260,8 @@ Router& Server::router() { return impl_->data.router; }
 void Server::start() {
   impl_->data_listener->start();
   if (impl_->admin_listener) impl_->admin_listener->start();
-  for (int i = 0; i < impl_->options.num_io_threads; ++i) {
-    impl_->threads.emplace_back([impl = impl_.get()] { impl->io.run(); });
-  }
+  impl_->loops.start();
+  impl_->started = true;
 }
 
 void Server::set_engine(LLM& llm, ApiContext context) {

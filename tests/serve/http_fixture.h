@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "serve/http/async_event.h"
+#include "serve/http/io_loops.h"
 #include "serve/http/listener.h"
 #include "serve/raw_client.h"
 
@@ -59,9 +59,9 @@ class HttpFixture : public ::testing::Test {
 
   // Listens; to be called once limits, keys and routes are set.
   void start() {
-    listener = std::make_unique<Listener>(io, address, service, tls.get());
+    listener = std::make_unique<Listener>(loops, address, service, tls.get());
     listener->start();
-    for (int i = 0; i < 2; ++i) threads.emplace_back([this] { io.run(); });
+    loops.start();
     port = listener->port();
   }
 
@@ -74,9 +74,7 @@ class HttpFixture : public ::testing::Test {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     EXPECT_EQ(service.num_connections.load(), 0) << "connections stay open";
-    io.stop();
-    for (std::thread& thread : threads) thread.join();
-    threads.clear();
+    loops.stop();
     listener.reset();
   }
 
@@ -98,12 +96,11 @@ class HttpFixture : public ::testing::Test {
     service.router.add({method, path, access, std::move(handler)});
   }
 
-  boost::asio::io_context io;
+  IoLoops loops{2};
   HttpService service;
   Listener::Address address{.host = "127.0.0.1"};
   std::unique_ptr<TlsContext> tls;
   std::unique_ptr<Listener> listener;
-  std::vector<std::thread> threads;
   uint16_t port = 0;
 
   std::mutex mutex;

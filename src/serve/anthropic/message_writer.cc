@@ -10,11 +10,17 @@ namespace {
 
 constexpr std::string_view kSpace = " \t\r\n";
 
-ServerEvent event(const char* type, OrderedJson json) {
+constexpr const char* kDelta = "content_block_delta";
+
+OrderedJson typed(const char* type, const OrderedJson& json) {
   OrderedJson data;
   data["type"] = type;
   data.update(json);
-  return {.name = type, .data = dump(data)};
+  return data;
+}
+
+ServerEvent event(const char* type, const OrderedJson& json) {
+  return {.name = type, .data = dump(typed(type, json))};
 }
 
 // Thinking blocks carry a signature that clients send back; this server does not check it.
@@ -123,11 +129,16 @@ void MessageWriter::open_block(Kind kind, OrderedJson block, ServerEvents& event
   block_kind_ = kind;
 }
 
-void MessageWriter::add_delta(OrderedJson delta, ServerEvents& events) {
+// Of the open block.
+OrderedJson MessageWriter::delta_json(OrderedJson delta) const {
   OrderedJson json;
   json["index"] = num_blocks_ - 1;
   json["delta"] = std::move(delta);
-  events.push_back(event("content_block_delta", std::move(json)));
+  return json;
+}
+
+void MessageWriter::add_delta(OrderedJson delta, ServerEvents& events) {
+  events.push_back(event(kDelta, delta_json(std::move(delta))));
 }
 
 void MessageWriter::close_block(ServerEvents& events) {
@@ -154,12 +165,16 @@ void MessageWriter::add_text(Kind kind, const std::string& text, ServerEvents& e
     block[thinking ? "thinking" : "text"] = "";
     if (thinking) block["signature"] = "";
     open_block(kind, std::move(block), events);
+    const char* key = thinking ? "thinking" : "text";
+    OrderedJson delta;
+    delta["type"] = thinking ? "thinking_delta" : "text_delta";
+    delta[key] = "";
+    text_delta_ = EventTemplate(typed(kDelta, delta_json(std::move(delta))), key);
   }
   if (thinking) signed_text_ += piece;
-  OrderedJson delta;
-  delta["type"] = thinking ? "thinking_delta" : "text_delta";
-  delta[thinking ? "thinking" : "text"] = std::move(piece);
-  add_delta(std::move(delta), events);
+  ServerEvent& made = events.emplace_back();
+  made.name = kDelta;
+  made.data = text_delta_.with(piece);
 }
 
 void MessageWriter::add_call(const ToolCallDelta& call, ServerEvents& events) {

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "serve/api/answers.h"
+#include "serve/api/event_template.h"
 
 namespace glmoe::serve::anthropic {
 
@@ -44,6 +45,7 @@ class MessageWriter : public AnswerWriter {
   // refuse empty ones. body() leaves the same out.
   void add_text(Kind kind, const std::string& text, ServerEvents& events);
   void add_call(const ToolCallDelta& call, ServerEvents& events);
+  OrderedJson delta_json(OrderedJson delta) const;
   void add_delta(OrderedJson delta, ServerEvents& events);
 
   MessageAnswerOptions options_;
@@ -51,7 +53,8 @@ class MessageWriter : public AnswerWriter {
   bool block_open_ = false;
   Kind block_kind_ = Kind::kText;
   int64_t num_blocks_ = 0;
-  std::string signed_text_;  // of the open thinking block
+  std::string signed_text_;   // of the open thinking block
+  EventTemplate text_delta_;  // of the open block of text or thinking
 };
 
 // JSON text of an object that may have been cut off: as it is where it is whole, else its whole

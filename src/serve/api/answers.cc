@@ -25,7 +25,7 @@ void append(std::vector<AnswerPart>& parts, AnswerPart::Kind kind, const std::st
 }
 
 template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from) {
+void append(std::vector<T>& to, std::span<const T> from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,10 +15,10 @@ namespace glmoe::serve {
 
 // What one delta brought to one answer.
 struct AnswerEvent {
-  size_t choice = 0;  // prompt * n + answer
-  ChatDelta delta;    // of a completion: only content
-  std::vector<int32_t> token_ids;
-  std::vector<PositionLogprobs> logprobs;
+  size_t choice = 0;                   // prompt * n + answer
+  ChatDelta delta;                     // of a completion: only content
+  std::span<const int32_t> token_ids;  // these two are the delta's own, not a copy
+  std::span<const PositionLogprobs> logprobs;
   FinishReason finish_reason = FinishReason::kNone;
 };
 

@@ -2,6 +2,7 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "serve/access_log.h"
 #include "serve/api/api_error.h"
 #include "serve/engine_streams.h"
+#include "serve/http/async_event.h"
 #include "serve/http/offload.h"
 
 namespace glmoe::serve {
@@ -21,6 +23,10 @@ using std::chrono::steady_clock;
 // A stream's status line waits for its first delta, so that what fails at once has a status of its
 // own; but not longer than this, for those who wait for headers.
 constexpr std::chrono::milliseconds kFirstEventWait{1000};
+
+// So many deltas leave together at most: a backlog goes out in pieces, and whoever does not read is
+// noticed at the next one.
+constexpr int kDeltasAFlush = 64;
 
 double seconds_between(TimePoint from, TimePoint to) {
   return std::chrono::duration<double>(to - from).count();
@@ -43,7 +49,11 @@ class Generation {
  public:
   Generation(EndpointContext& context, ResponseWriter& response,
              const asio::any_io_executor& strand)
-      : context_(context), response_(response), streams_(strand), arrived_(steady_clock::now()) {}
+      : context_(context),
+        response_(response),
+        streams_(strand, [this] { on_ready(); }),
+        ended_(strand),
+        arrived_(steady_clock::now()) {}
   ~Generation() { response_.on_cancel(nullptr); }
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -61,8 +71,11 @@ class Generation {
     std::vector<TimePoint> last_tokens;  // by answer
   };
 
+  void on_ready();
   void take_deltas();
-  void measure(Progress& progress, const OutputDelta& delta, const RequestMetrics& metrics);
+  void measure(Progress& progress, const OutputDelta& delta, const RequestMetrics& metrics,
+               TimePoint now);
+  void keep_alive();
   void send(const ServerEvents& events);
   void begin();
   void finish();
@@ -72,9 +85,13 @@ class Generation {
   EndpointContext& context_;
   ResponseWriter& response_;
   EngineStreams streams_;
+  AsyncEvent ended_;  // set where pump() has something to do but to wait
   TimePoint arrived_;
+  TimePoint silent_since_;
   ApiCall call_;
   std::vector<Progress> progress_;
+  std::exception_ptr problem_;  // of on_ready()
+  bool pumping_ = false;        // deltas are taken as they come
 };
 
 // The whole of it on a worker: a long prompt takes long to parse, to render and to tokenise.
@@ -105,34 +122,31 @@ asio::awaitable<void> Generation::read_and_submit(ReadCall read, const HttpReque
   }
 }
 
+// Tokens do not pass here: on_ready() sends them while this waits for the end, or for silence.
 asio::awaitable<void> Generation::pump() {
-  response_.on_cancel([this] { streams_.wake(); });
+  response_.on_cancel([this] { ended_.set(); });
   std::optional<HttpError> failure;
-  TimePoint keep_alive_at =
-      steady_clock::now() + (call_.stream ? kFirstEventWait : context_.keep_alive_interval);
+  silent_since_ = steady_clock::now();
+  pumping_ = true;
+  on_ready();
   try {
     for (;;) {
-      if (response_.cancelled() != CancelReason::kNone) break;
-      take_deltas();
-      if (streams_.done()) break;
-      if (co_await streams_.wait_until(keep_alive_at)) {
-        if (!response_.started()) continue;
-      } else if (call_.stream) {
-        if (response_.started()) {
-          const ServerEvents events = call_.writer->keep_alive();
-          if (events.empty()) response_.comment("keep-alive");
-          send(events);
-        } else {
-          begin();
-        }
-        response_.flush();
+      if (problem_) std::rethrow_exception(std::exchange(problem_, nullptr));
+      if (response_.cancelled() != CancelReason::kNone || streams_.done()) break;
+      const bool headless = call_.stream && !response_.started();
+      const auto patience = headless ? kFirstEventWait : context_.keep_alive_interval;
+      const TimePoint deadline = silent_since_ + patience;
+      if (steady_clock::now() >= deadline) {
+        keep_alive();
+      } else {
+        (void)co_await ended_.wait_until(deadline);
       }
-      keep_alive_at = steady_clock::now() + context_.keep_alive_interval;
     }
   } catch (const ApiError& error) {
     if (!error.log_detail.empty()) log::error("{}", printable(error.log_detail));
     failure = error.error;
   }
+  pumping_ = false;
   const CancelReason reason = response_.cancelled();
   if (reason != CancelReason::kNone && reason != CancelReason::kClientGone) {
     failure = cancelled_error(reason);
@@ -151,10 +165,35 @@ asio::awaitable<void> Generation::pump() {
   }
 }
 
+void Generation::keep_alive() {
+  silent_since_ = steady_clock::now();
+  if (!call_.stream) return;
+  if (response_.started()) {
+    const ServerEvents events = call_.writer->keep_alive();
+    if (events.empty()) response_.comment("keep-alive");
+    send(events);
+  } else {
+    begin();
+  }
+  response_.flush();
+}
+
+// On the connection's loop, whenever the engine has something for this call.
+void Generation::on_ready() {
+  if (!pumping_ || problem_ || response_.cancelled() != CancelReason::kNone) return;
+  try {
+    take_deltas();
+  } catch (...) {
+    problem_ = std::current_exception();
+  }
+  if (problem_ || streams_.done()) ended_.set();
+}
+
 void Generation::take_deltas() {
+  const TimePoint now = steady_clock::now();
   size_t which = 0;
   OutputDelta delta;
-  while (streams_.try_next(which, delta)) {
+  for (int taken = 1; streams_.try_next(which, delta); ++taken) {
     Progress& progress = progress_[which];
     const bool first = !std::exchange(progress.seen, true);
     RequestMetrics metrics;
@@ -165,19 +204,22 @@ void Generation::take_deltas() {
         progress.facts.prompt_logprobs = streams_.stream(which).prompt_logprobs();
       }
     }
-    measure(progress, delta, metrics);
+    measure(progress, delta, metrics, now);
     const ServerEvents events = call_.writer->feed(which, delta, progress.facts);
     if (call_.stream) {
       begin();
       send(events);
     }
+    if (taken % kDeltasAFlush == 0) response_.flush();
+    if (response_.cancelled() != CancelReason::kNone) return;
   }
-  response_.flush();
+  if (response_.started()) silent_since_ = now;
+  // What the end adds leaves with the last tokens.
+  if (!streams_.done()) response_.flush();
 }
 
 void Generation::measure(Progress& progress, const OutputDelta& delta,
-                         const RequestMetrics& metrics) {
-  const TimePoint now = steady_clock::now();
+                         const RequestMetrics& metrics, TimePoint now) {
   if (!delta.token_ids.empty()) {
     const auto answer = static_cast<size_t>(delta.index);
     if (progress.last_tokens.size() <= answer) progress.last_tokens.resize(answer + 1);

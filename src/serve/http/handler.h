@@ -1,7 +1,7 @@
 // What an end point sees of HTTP: a request that was read whole and checked, a writer for its
 // answer, and the table that says which end point answers what. Nothing here knows sockets.
 //
-// A handler is a coroutine on its connection's strand. It may wait (EngineStreams) but must not
+// A handler is a coroutine on its connection's strand. It may wait (AsyncEvent) but must not
 // block; long work goes to the workers (serve/http/offload.h). Everything is called on the strand.
 #pragma once
 

@@ -7,7 +7,6 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
@@ -29,11 +28,11 @@ using boost::system::error_code;
 constexpr int64_t kMaxRefusing = 64;
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
-tcp::endpoint resolve(asio::io_context& io, const std::string& host, uint16_t port) {
+tcp::endpoint resolve(const IoLoops::Executor& loop, const std::string& host, uint16_t port) {
   error_code error;
   const asio::ip::address address = asio::ip::make_address(host, error);
   if (!error) return {address, port};
-  tcp::resolver resolver(io);
+  tcp::resolver resolver(loop);
   const auto found =
       resolver.resolve(host, std::to_string(port), tcp::resolver::numeric_service, error);
   if (error || found.empty()) {
@@ -46,11 +45,11 @@ tcp::endpoint resolve(asio::io_context& io, const std::string& host, uint16_t po
 }  // namespace
 
 struct Listener::Impl : std::enable_shared_from_this<Impl> {
-  Impl(asio::io_context& context, HttpService& http_service, TlsContext* tls_context)
-      : io(context),
+  Impl(IoLoops& io_loops, HttpService& http_service, TlsContext* tls_context)
+      : loops(io_loops),
         service(http_service),
         tls(tls_context),
-        strand(asio::make_strand(context)),
+        strand(io_loops.main()),
         tcp_acceptor(strand),
         local_acceptor(strand),
         pause(strand) {}
@@ -60,14 +59,14 @@ struct Listener::Impl : std::enable_shared_from_this<Impl> {
   template <class Acceptor>
   void accept(Acceptor& acceptor);
   template <class Socket>
-  void take(Socket socket, const std::string& peer);
+  void take(Socket socket, IoLoops::Place place, const std::string& peer);
   void forget(const Connection* connection, const std::string& peer, bool refusing);
   void stop_accepting();
 
-  asio::io_context& io;
+  IoLoops& loops;
   HttpService& service;
   TlsContext* tls;
-  asio::strand<asio::io_context::executor_type> strand;
+  IoLoops::Executor strand;  // of what accepts
   asio::basic_socket_acceptor<tcp> tcp_acceptor;
   asio::basic_socket_acceptor<Local> local_acceptor;
   asio::steady_timer pause;
@@ -80,7 +79,7 @@ struct Listener::Impl : std::enable_shared_from_this<Impl> {
 };
 
 void Listener::Impl::bind_tcp(const Address& address) {
-  const tcp::endpoint endpoint = resolve(io, address.host, address.port);
+  const tcp::endpoint endpoint = resolve(strand, address.host, address.port);
   const auto check = [&](const error_code& error, const char* what) {
     if (!error) return;
     fail_io(error.value(), fmt::format("{}:{}: {} failed", address.host, address.port, what));
@@ -103,7 +102,7 @@ void Listener::Impl::bind_local(const std::string& path) {
       fail_argument("--uds {}: something that is no socket is there already", path);
     }
     error_code error;
-    Local::socket probe(io);
+    Local::socket probe(strand);
     probe.connect(Local::endpoint(path), error);
     if (!error) fail(ErrorCode::kIo, "--uds {}: another process is listening there", path);
     ::unlink(path.c_str());  // left behind by a process that was killed
@@ -124,34 +123,39 @@ void Listener::Impl::bind_local(const std::string& path) {
 template <class Acceptor>
 void Listener::Impl::accept(Acceptor& acceptor) {
   using Socket = typename Acceptor::protocol_type::socket;
-  auto socket = std::make_shared<Socket>(asio::make_strand(io));
-  acceptor.async_accept(
-      *socket, [self = this->shared_from_this(), &acceptor, socket](const error_code& error) {
-        if (!acceptor.is_open()) return;
-        if (error == asio::error::operation_aborted) return;
-        if (error) {
-          // Out of file descriptors or memory: others will end, so look again in a while.
-          if (error != asio::error::connection_aborted) {
-            log::warn("accepting a connection failed: {}", error.message());
-          }
-          self->pause.expires_after(kAcceptPause);
-          self->pause.async_wait([self, &acceptor](const error_code& stopped) {
-            if (!stopped && acceptor.is_open()) self->accept(acceptor);
-          });
-          return;
-        }
-        std::string peer = "unix";
-        if constexpr (std::is_same_v<Socket, tcp::socket>) {
-          error_code gone;
-          peer = socket->remote_endpoint(gone).address().to_string();
-        }
-        self->take(std::move(*socket), peer);
-        self->accept(acceptor);
+  struct Newcomer {
+    explicit Newcomer(IoLoops& all) : place(all), socket(place.executor()) {}
+    IoLoops::Place place;
+    Socket socket;
+  };
+  auto newcomer = std::make_shared<Newcomer>(loops);
+  acceptor.async_accept(newcomer->socket, [self = this->shared_from_this(), &acceptor,
+                                           newcomer](const error_code& error) {
+    if (!acceptor.is_open()) return;
+    if (error == asio::error::operation_aborted) return;
+    if (error) {
+      // Out of file descriptors or memory: others will end, so look again in a while.
+      if (error != asio::error::connection_aborted) {
+        log::warn("accepting a connection failed: {}", error.message());
+      }
+      self->pause.expires_after(kAcceptPause);
+      self->pause.async_wait([self, &acceptor](const error_code& stopped) {
+        if (!stopped && acceptor.is_open()) self->accept(acceptor);
       });
+      return;
+    }
+    std::string peer = "unix";
+    if constexpr (std::is_same_v<Socket, tcp::socket>) {
+      error_code gone;
+      peer = newcomer->socket.remote_endpoint(gone).address().to_string();
+    }
+    self->take(std::move(newcomer->socket), std::move(newcomer->place), peer);
+    self->accept(acceptor);
+  });
 }
 
 template <class Socket>
-void Listener::Impl::take(Socket socket, const std::string& peer) {
+void Listener::Impl::take(Socket socket, IoLoops::Place place, const std::string& peer) {
   const HttpLimits& limits = service.limits;
   std::string refusal;
   std::shared_ptr<Connection> connection;
@@ -178,9 +182,10 @@ void Listener::Impl::take(Socket socket, const std::string& peer) {
     }
   }
   const bool refusing = !refusal.empty();
-  auto done = [self = this->shared_from_this(), key = connection.get(), peer, refusing] {
-    self->forget(key, peer, refusing);
-  };
+  // Held until the connection is over.
+  auto kept_place = std::make_shared<IoLoops::Place>(std::move(place));
+  auto done = [self = this->shared_from_this(), key = connection.get(), peer, refusing,
+               kept_place = std::move(kept_place)] { self->forget(key, peer, refusing); };
   if (!refusing) {
     connection->start(std::move(done));
     return;
@@ -214,9 +219,8 @@ void Listener::Impl::stop_accepting() {
   pause.cancel();
 }
 
-Listener::Listener(asio::io_context& io, const Address& address, HttpService& service,
-                   TlsContext* tls)
-    : impl_(std::make_shared<Impl>(io, service, tls)) {
+Listener::Listener(IoLoops& loops, const Address& address, HttpService& service, TlsContext* tls)
+    : impl_(std::make_shared<Impl>(loops, service, tls)) {
   if (address.uds_path.empty()) {
     impl_->bind_tcp(address);
   } else {

@@ -1,12 +1,12 @@
 // One listening socket: accepts, counts, refuses what is too many.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "serve/http/http_service.h"
+#include "serve/http/io_loops.h"
 #include "serve/http/transport.h"
 
 namespace glmoe::serve {
@@ -21,8 +21,7 @@ class Listener {
 
   // Binds and listens, accepting nothing yet. Throws kInvalidArgument for an address that is none,
   // kIo naming the address where it can't be had (in use, not allowed). All references outlive it.
-  Listener(boost::asio::io_context& io, const Address& address, HttpService& service,
-           TlsContext* tls);
+  Listener(IoLoops& loops, const Address& address, HttpService& service, TlsContext* tls);
   ~Listener();  // removes the Unix socket
 
   void start();

@@ -34,7 +34,17 @@ void OutputQueue::flush() {
   writing_.clear();
   writing_.swap(pending_);
   written_ = 0;
-  write();
+  // Nearly always the system takes all at once, and neither a callback nor a deadline is needed.
+  boost::system::error_code error;
+  written_ = transport_.try_write(writing_, error);
+  if (error) {
+    fail();
+  } else if (written_ < writing_.size()) {
+    write();
+  } else {
+    writing_.clear();
+    written_ = 0;
+  }
 }
 
 void OutputQueue::write() {

@@ -99,7 +99,9 @@ void Response::flush() {
   // Before this frame is added: one large event alone cuts nobody off.
   if (output_.unsent() > form_.max_unsent_bytes) output_.fail();  // which cancels
   if (form_.http_minor == 1) {
-    output_.append(std::string_view(fmt::format("{:x}\r\n", frame_.size())));
+    char size_line[20];
+    const char* end = fmt::format_to(size_line, "{:x}\r\n", frame_.size());
+    output_.append(std::string_view(size_line, static_cast<size_t>(end - size_line)));
     output_.append(std::string_view(frame_));
     output_.append(std::string_view("\r\n"));
   } else {

@@ -29,6 +29,8 @@ void set_options(Transport::Socket& socket) {
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kKernelUnsentBytes,
                      sizeof(kKernelUnsentBytes));
+  error_code ignored;
+  socket.non_blocking(true, ignored);  // for try_write
 }
 
 class PlainTransport final : public Transport {
@@ -40,6 +42,11 @@ class PlainTransport final : public Transport {
   }
   void write_some(std::span<const char> bytes, Done done) override {
     socket_.async_write_some(asio::buffer(bytes.data(), bytes.size()), std::move(done));
+  }
+  size_t try_write(std::span<const char> bytes, error_code& error) override {
+    const size_t taken = socket_.write_some(asio::buffer(bytes.data(), bytes.size()), error);
+    if (error == asio::error::would_block || error == asio::error::try_again) error = {};
+    return taken;
   }
   void handshake(Done done) override {
     asio::post(socket_.get_executor(), [done = std::move(done)] { done({}, 0); });
@@ -68,6 +75,8 @@ class TlsTransport final : public Transport {
   void write_some(std::span<const char> bytes, Done done) override {
     stream_.async_write_some(asio::buffer(bytes.data(), bytes.size()), std::move(done));
   }
+  // A record that is only half sent has to be finished by the same call: left to write_some().
+  size_t try_write(std::span<const char>, error_code&) override { return 0; }
   void handshake(Done done) override {
     stream_.async_handshake(asio::ssl::stream_base::server,
                             [done = std::move(done)](error_code error) { done(error, 0); });

@@ -1,5 +1,5 @@
 // One accepted stream of bytes: TCP, a Unix socket, or TLS over TCP. Callbacks are called on the
-// connection's strand, never from within the call that asked for them.
+// connection's strand (the loop that serves it), never from within the call that asked for them.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -22,6 +22,9 @@ class Transport {
   // At most one read and one write at a time; the bytes stay where they are until the callback.
   virtual void read_some(std::span<char> into, Done done) = 0;
   virtual void write_some(std::span<const char> bytes, Done done) = 0;
+  // What the system takes of `bytes` at once, perhaps nothing; not while a write is pending. An
+  // error is set where the connection is over.
+  virtual size_t try_write(std::span<const char> bytes, boost::system::error_code& error) = 0;
   virtual void handshake(Done done) = 0;  // plain transports are done at once
   // Says that nothing more will be sent; what was sent before still arrives. `keeper` owns this and
   // is kept until it is done.

@@ -11,7 +11,8 @@ ChatWriter::ChatWriter(ChatAnswerOptions options, AnswerCollector answers, const
     : options_(std::move(options)),
       answers_(std::move(answers)),
       text_(&text),
-      pending_(answers_.num_choices()) {}
+      pending_(answers_.num_choices()),
+      text_chunks_(answers_.num_choices()) {}
 
 OrderedJson ChatWriter::header(const char* object) const {
   OrderedJson json;
@@ -80,6 +81,22 @@ OrderedJson ChatWriter::delta_json(const AnswerEvent& event) {
   return delta;
 }
 
+std::string ChatWriter::text_chunk(const AnswerEvent& event) {
+  const ChatDelta& delta = event.delta;
+  const bool reasons = options_.include_reasoning && !delta.reasoning.empty();
+  if (options_.num_top_logprobs || options_.return_token_ids || options_.stream.continuous_usage ||
+      !delta.tool_calls.empty() || reasons == !delta.content.empty()) {
+    return {};
+  }
+  const char* key = reasons ? "reasoning_content" : "content";
+  TextChunks& chunks = text_chunks_[event.choice];
+  EventTemplate& chunk_of = reasons ? chunks.reasoning : chunks.content;
+  if (chunk_of.empty()) {
+    chunk_of = EventTemplate(chunk(choice_with(event.choice, {{key, ""}})), key);
+  }
+  return chunk_of.with(reasons ? delta.reasoning : delta.content);
+}
+
 ServerEvents ChatWriter::feed(size_t which, const OutputDelta& delta, const RequestFacts& facts) {
   AnswerEvent event = answers_.take(which, delta, facts);
   if (!options_.stream.stream) return {};
@@ -92,8 +109,9 @@ ServerEvents ChatWriter::feed(size_t which, const OutputDelta& delta, const Requ
                              event.token_ids.end());
   }
   ServerEvents events;
-  OrderedJson json = delta_json(event);
-  if (!json.empty()) {
+  if (std::string text = text_chunk(event); !text.empty()) {
+    events.emplace_back().data = std::move(text);
+  } else if (OrderedJson json = delta_json(event); !json.empty()) {
     events.push_back({.data = dump(chunk(choice_with(event.choice, std::move(json))))});
   }
   if (event.finish_reason != FinishReason::kNone) {

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "serve/api/answers.h"
+#include "serve/api/event_template.h"
 #include "serve/api/generation_fields.h"
 
 namespace glmoe::serve::openai {
@@ -42,11 +43,16 @@ class ChatWriter : public AnswerWriter {
     std::vector<PositionLogprobs> logprobs;
     std::vector<int32_t> token_ids;
   };
+  struct TextChunks {
+    EventTemplate content, reasoning;
+  };
   OrderedJson header(const char* object) const;
   OrderedJson chunk(OrderedJson choice) const;
   // A choice of a chunk, with what is pending for it.
   OrderedJson choice_with(size_t index, OrderedJson delta);
   OrderedJson delta_json(const AnswerEvent& event);
+  // The chunk of a delta that is nothing but text, without a JSON tree; empty: it is not.
+  std::string text_chunk(const AnswerEvent& event);
   OrderedJson message(const Answer& answer) const;
   OrderedJson whole_choice(size_t index) const;
 
@@ -54,6 +60,7 @@ class ChatWriter : public AnswerWriter {
   AnswerCollector answers_;
   const ModelText* text_;
   std::vector<Pending> pending_;
+  std::vector<TextChunks> text_chunks_;
 };
 
 }  // namespace glmoe::serve::openai

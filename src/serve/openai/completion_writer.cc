@@ -7,8 +7,8 @@
 namespace glmoe::serve::openai {
 namespace {
 
-template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from) {
+template <class From, class T>
+void append(std::vector<T>& to, const From& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
@@ -98,19 +98,36 @@ ServerEvents CompletionWriter::feed(size_t which, const OutputDelta& delta,
   if (!options_.stream.stream) return {};
   if (options_.only_prompt) {
     event.delta.content.clear();
-    event.token_ids.clear();
-    event.logprobs.clear();
+    event.token_ids = {};
+    event.logprobs = {};
   }
+  const bool last = event.finish_reason != FinishReason::kNone;
+  if (!last && only_text_changes(event.choice)) return text_chunk(event);
   Choice& state = choices_[event.choice];
   append(state.pending_logprobs, event.logprobs);
   append(state.pending_ids, event.token_ids);
-  const bool last = event.finish_reason != FinishReason::kNone;
   if (event.delta.content.empty() && !last) return {};
   const std::vector<PositionLogprobs> logprobs = std::exchange(state.pending_logprobs, {});
   const std::vector<int32_t> ids = std::exchange(state.pending_ids, {});
   OrderedJson choice = choice_with(event.choice, std::move(event.delta.content), logprobs, ids);
   if (last) add_end(event.choice, choice);
   return {{.data = dump(chunk(std::move(choice)))}};
+}
+
+bool CompletionWriter::only_text_changes(size_t index) const {
+  return !options_.logprobs && !options_.return_token_ids && !options_.stream.continuous_usage &&
+         (!options_.echo || choices_[index].echoed);
+}
+
+ServerEvents CompletionWriter::text_chunk(const AnswerEvent& event) {
+  ServerEvents events;
+  if (event.delta.content.empty()) return events;
+  EventTemplate& chunk_of = choices_[event.choice].text_chunk;
+  if (chunk_of.empty()) {
+    chunk_of = EventTemplate(chunk(choice_with(event.choice, "", {}, {})), "text");
+  }
+  events.emplace_back().data = chunk_of.with(event.delta.content);
+  return events;
 }
 
 ServerEvents CompletionWriter::finish() {

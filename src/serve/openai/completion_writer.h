@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "serve/api/answers.h"
+#include "serve/api/event_template.h"
 #include "serve/api/generation_fields.h"
 #include "serve/openai/parts.h"
 
@@ -46,6 +47,7 @@ class CompletionWriter : public AnswerWriter {
     bool echoed = false;
     std::vector<PositionLogprobs> pending_logprobs;
     std::vector<int32_t> pending_ids;
+    EventTemplate text_chunk;
   };
   OrderedJson header() const;
   OrderedJson chunk(OrderedJson choice) const;
@@ -53,6 +55,9 @@ class CompletionWriter : public AnswerWriter {
   OrderedJson choice_with(size_t index, std::string text,
                           const std::vector<PositionLogprobs>& positions,
                           const std::vector<int32_t>& token_ids);
+  // Whether a chunk that does not end its answer differs from the one before in its text alone.
+  bool only_text_changes(size_t index) const;
+  ServerEvents text_chunk(const AnswerEvent& event);
   void add_end(size_t index, OrderedJson& choice) const;
   int64_t num_generated() const;
   OrderedJson usage_json() const;

@@ -20,7 +20,7 @@ class Listening : public HttpFixture {
  protected:
   Error refusal(const Listener::Address& wanted) {
     try {
-      Listener another(io, wanted, service, nullptr);
+      Listener another(loops, wanted, service, nullptr);
     } catch (const Error& error) {
       return error;
     }
