@@ -4,6 +4,7 @@ set(GLMOE_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined or
 option(GLMOE_TESTS "Build the tests" ON)
 option(GLMOE_BENCH "Build the micro-benchmarks" OFF)
 option(GLMOE_FUZZ "Build the fuzz targets (needs clang)" OFF)
+option(GLMOE_PYTHON "Build the Python module (needs nanobind: ./dev setup python)" OFF)
 option(GLMOE_STATIC "Link everything but CUDA and the C library statically, for other hosts" OFF)
 
 set(CMAKE_CXX_STANDARD 20)

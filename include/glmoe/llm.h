@@ -14,8 +14,10 @@
 #include "glmoe/chat.h"
 #include "glmoe/config.h"
 #include "glmoe/error.h"
+#include "glmoe/forward.h"
 #include "glmoe/output.h"
 #include "glmoe/request.h"
+#include "glmoe/tensor.h"
 
 namespace glmoe {
 
@@ -37,12 +39,24 @@ struct LlmOptions {
   int64_t expert_parallel_size = 1;
   std::string moe_backend = "AUTO";  // AUTO, CUTLASS, TRTLLM, VANILLA, WIDEEP
   std::string dtype = "auto";  // computed in: auto (the weights' own), float32, bfloat16, float16
-  std::string load_format = "auto";     // auto, or dummy: random weights of `config`'s shapes
-  std::optional<Glm4MoeConfig> config;  // with load_format dummy
-  int64_t num_threads = 0;              // 0: one a physical core
-  int64_t max_batch_size = 64;          // sequences in one step
-  int64_t max_num_tokens = 2048;        // tokens in one step; also the prefill chunk
-  int64_t max_seq_len = 0;              // 0: the model's max_position_embeddings
+  std::optional<QuantConfig> quantization;  // unset: as the model's folder says
+  std::string load_format = "auto";         // auto, or dummy: random weights of `config`'s shapes
+  std::optional<Glm4MoeConfig> config;      // with load_format dummy
+  // Weights to be taken instead of the folder's: a model's state_dict under Hugging Face's names,
+  // experts one by one or fused ([E, 2I, H], [E, H, I]), in memory of the CPU. What lies there as
+  // the engine wants it is read in place for as long as the LLM lives, the rest is copied;
+  // describe() says how much. `model` is then only the folder of config.json, tokenizer and
+  // template; GPUs take a copy of all.
+  std::vector<NamedTensor> state_dict;
+  // A forward pass of the caller's own in the place of the engine's; no weights are loaded, `model`
+  // is the folder of config.json, tokenizer and template (or `config` is given). Known prefixes are
+  // not reused, and kv_cache only limits how many tokens run at a time. Empty: none.
+  ForwardFunction forward;
+  std::string forward_name = "a forward pass of the caller's own";  // for describe()
+  int64_t num_threads = 0;                                          // 0: one a physical core
+  int64_t max_batch_size = 64;                                      // sequences in one step
+  int64_t max_num_tokens = 2048;  // tokens in one step; also the prefill chunk
+  int64_t max_seq_len = 0;        // 0: the model's max_position_embeddings
   KvCacheConfig kv_cache;
   bool verify_checksums = true;  // of an engine's blobs, while loading
   bool cuda_graphs = true;       // on a GPU: decode steps as captured graphs
@@ -98,6 +112,10 @@ class ResponseStream {
   bool next(OutputDelta& delta);
   // Takes the next delta if there is one, without waiting.
   bool try_next(OutputDelta& delta);
+  // Waits until a delta is there or all have been taken, `timeout_ms` at most; false: neither yet.
+  bool wait(double timeout_ms);
+  // The same for the request's end, after which result() returns at once.
+  bool wait_finished(double timeout_ms);
   // True once the last delta has been taken.
   bool done() const;
   // `ready` is called from the engine's thread whenever a delta comes while none was waiting (and
@@ -137,6 +155,8 @@ class LLM {
 
   // Queues a request and returns at once.
   [[nodiscard]] ResponseStream submit(Request request);
+  // Queues all, or throws before any runs, as generate() does: the queue may be full.
+  [[nodiscard]] std::vector<ResponseStream> submit_all(const std::vector<Request>& requests);
   void cancel(uint64_t request_id);
 
   // Renders the model's chat template. `messages_json`: a JSON array in OpenAI's form; tool-call
@@ -158,6 +178,11 @@ class LLM {
 
   // Logits of every position of each row, [B][T*V] float32, in one go; for `verify` and tests.
   std::vector<std::vector<float>> logits(const std::vector<std::vector<int32_t>>& input_ids);
+  // The same as tensors on the engine's device, [T, V] float32 each, which own their memory.
+  std::vector<Tensor> logits_tensors(const std::vector<std::vector<int32_t>>& input_ids);
+  // What the head reads, after the final norm, of every position of each row: [T, H], float32 on
+  // the CPU, of the computing type on a GPU. Tensors as above.
+  std::vector<Tensor> hidden_states(const std::vector<std::vector<int32_t>>& input_ids);
 
   const Glm4MoeConfig& config() const;
   int64_t max_seq_len() const;        // tokens of prompt and answer together, as resolved
@@ -176,7 +201,7 @@ class LLM {
   friend struct LlmFactory;  // src/llm/llm_factory.h
   struct Impl;
   explicit LLM(std::unique_ptr<Impl> impl);
-  ResponseStream submit_waited_for(const Prompt& prompt, const SamplingParams& sampling);
+  ResponseStream submit_waited_for(const Request& request);
   std::unique_ptr<Impl> impl_;
 };
 

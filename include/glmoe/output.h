@@ -61,4 +61,7 @@ struct OutputDelta {
   bool request_finished = false;  // set on the request's last delta
 };
 
+// Adds a delta to the answers that it continues.
+void append_delta(RequestOutput& output, OutputDelta delta);
+
 }  // namespace glmoe

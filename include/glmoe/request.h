@@ -2,17 +2,26 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace glmoe {
 
-// Temperature 0 is greedy. Order of operations: logit bias, min_tokens, repetition / presence /
-// frequency penalties, temperature, top_k, top_p, min_p, then one draw.
-// An unset optional takes the model's generation_config.json, else the default in brackets.
+// Changes the logits [V] that an answer's next token is taken from. `tokens` are those of prompt
+// and answer so far. Called on the engine's threads, once a token; for different answers perhaps at
+// the same time. What it throws ends that answer with kError; the others go on. On a GPU, rows of
+// such answers travel to the host and back in every step; the others stay there.
+using LogitsProcessor =
+    std::function<void(std::span<const int32_t> tokens, std::span<float> logits)>;
+
+// Temperature 0 is greedy. Order of operations: logits processor, logit bias, min_tokens,
+// repetition / presence / frequency penalties, temperature, top_k, top_p, min_p, then one draw. An
+// unset optional takes the model's generation_config.json, else the default in brackets.
 struct SamplingParams {
   int64_t max_tokens = 256;          // generated tokens at most; clamped to what the context leaves
   int64_t min_tokens = 0;            // stop ids and strings are ignored before this many
@@ -33,6 +42,7 @@ struct SamplingParams {
   std::map<int32_t, float> logit_bias;     // token id -> added to its logit, [-100, 100]
   std::optional<int64_t> logprobs;         // alternatives a generated token, 0..20
   std::optional<int64_t> prompt_logprobs;  // alternatives a prompt token, 0..20
+  LogitsProcessor logits_processor;        // empty: none
 };
 
 // Either text (tokenised by the engine, special tokens in it recognised) or token ids.

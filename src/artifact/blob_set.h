@@ -19,8 +19,9 @@ struct BlobSet {
   Glm4MoeConfig config;        // num_nextn_predict_layers: MTP layers that are really there
   DType dtype = DType::kBF16;  // of the matrices
   std::map<std::string, TensorView> tensors;
-  size_t num_bytes = 0;  // of the tensors
-  std::string folder;    // where tokenizer, template and generation file lie
+  size_t num_bytes = 0;           // of the tensors
+  size_t num_borrowed_bytes = 0;  // of those, read where the source has them
+  std::string folder;             // where tokenizer, template and generation file lie
   std::vector<std::shared_ptr<const void>> owners;
 };
 
@@ -28,6 +29,9 @@ struct MemoryLoadOptions {
   bool include_mtp = true;  // false: MTP layers stay out of memory and of the result's config
   // What the buffer may take; the system gives more than there is and ends the process later.
   uint64_t available_bytes = UINT64_MAX;
+  // true: tensors that lie in the source as they are wanted are not copied; the source's owner is
+  // kept instead.
+  bool borrow = false;
   ProgressCallback progress;
 };
 

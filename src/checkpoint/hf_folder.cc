@@ -152,6 +152,20 @@ HfFolder::HfFolder(const std::string& path) : path_(path) {
   }
 }
 
+HfFolder::HfFolder(std::string path, Glm4MoeConfig config, std::vector<HostTensor> tensors,
+                   std::shared_ptr<const void> owner)
+    : path_(std::move(path)),
+      config_(std::move(config)),
+      in_memory_(std::move(tensors)),
+      owner_(std::move(owner)) {
+  for (const HostTensor& tensor : in_memory_) {
+    const SafetensorsFile* no_file = nullptr;
+    if (!tensors_.emplace(tensor.name, std::pair(no_file, &tensor)).second) {
+      fail_argument("{}: tensor '{}' comes twice", path_, tensor.name);
+    }
+  }
+}
+
 const HostTensor* HfFolder::find(const std::string& name) const {
   const auto it = tensors_.find(name);
   return it == tensors_.end() ? nullptr : it->second.second;
@@ -170,7 +184,7 @@ const std::string& HfFolder::file_of(const std::string& name) const {
   if (it == tensors_.end()) {
     fail(ErrorCode::kCorrupt, "{}: tensor '{}' is missing from the checkpoint", path_, name);
   }
-  return it->second.first->path();
+  return it->second.first == nullptr ? path_ : it->second.first->path();
 }
 
 std::vector<std::string> HfFolder::names() const {
@@ -182,7 +196,8 @@ std::vector<std::string> HfFolder::names() const {
 
 void HfFolder::release(const HostTensor& tensor) const {
   const auto it = tensors_.find(tensor.name);
-  if (it != tensors_.end()) it->second.first->release(*it->second.second);
+  if (it == tensors_.end() || it->second.first == nullptr) return;  // memory stays the owner's
+  it->second.first->release(*it->second.second);
 }
 
 std::string HfFolder::fingerprint() const {

@@ -29,6 +29,10 @@ class HfFolder {
   // that leave the folder (Hugging Face's cache links into ../../blobs are allowed), a tensor in
   // two files, .bin/.pt weights only (refused: safetensors are wanted).
   explicit HfFolder(const std::string& path);
+  // A state_dict as if it lay in a folder: its bytes live as long as `owner` does. `path` says
+  // in messages what it is. Throws kInvalidArgument for a name that comes twice.
+  HfFolder(std::string path, Glm4MoeConfig config, std::vector<HostTensor> tensors,
+           std::shared_ptr<const void> owner);
 
   const std::string& path() const { return path_; }
   const Glm4MoeConfig& config() const { return config_; }
@@ -37,7 +41,7 @@ class HfFolder {
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   const HostTensor* find(const std::string& name) const;    // nullptr where absent
   const HostTensor& tensor(const std::string& name) const;  // throws kCorrupt: missing from folder
-  const std::string& file_of(const std::string& name) const;
+  const std::string& file_of(const std::string& name) const;  // the path where it is in memory
   std::vector<std::string> names() const;
   void release(const HostTensor& tensor) const;
   // A hash of configuration, names, types, shapes and file sizes: identifies the source (not every
@@ -49,6 +53,8 @@ class HfFolder {
   Glm4MoeConfig config_;
   GenerationConfig generation_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::vector<HostTensor> in_memory_;  // beside no file
+  std::shared_ptr<const void> owner_;
   std::map<std::string, std::pair<const SafetensorsFile*, const HostTensor*>> tensors_;
 };
 

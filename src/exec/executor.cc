@@ -125,7 +125,8 @@ std::string CpuExecutor::describe_moe() const {
   return fmt::format("{} ({})", backend.name(), backend.implementation());
 }
 
-std::vector<float> CpuExecutor::logits(std::span<const int32_t> token_ids, int64_t chunk) {
+void CpuExecutor::prefill(std::span<const int32_t> token_ids, int64_t chunk,
+                          const std::function<void(const BatchInput&)>& take) {
   const auto num_tokens = static_cast<int64_t>(token_ids.size());
   const KvGeometry& geometry = kv_.geometry();
   const int64_t num_blocks = geometry.blocks_for(num_tokens);
@@ -133,7 +134,6 @@ std::vector<float> CpuExecutor::logits(std::span<const int32_t> token_ids, int64
   std::vector<int32_t> blocks(static_cast<size_t>(num_blocks));
   std::iota(blocks.begin(), blocks.end(), 0);
 
-  std::vector<float> all;
   for (int64_t begin = 0; begin < num_tokens; begin += chunk) {
     const int64_t count = std::min(chunk, num_tokens - begin);
     BatchInput batch;
@@ -143,10 +143,37 @@ std::vector<float> CpuExecutor::logits(std::span<const int32_t> token_ids, int64
     batch.logit_rows.resize(static_cast<size_t>(count));
     std::iota(batch.logit_rows.begin(), batch.logit_rows.end(), 0);
     workspace_.reset();
+    take(batch);
+  }
+}
+
+std::vector<float> CpuExecutor::logits(std::span<const int32_t> token_ids, int64_t chunk) {
+  std::vector<float> all;
+  prefill(token_ids, chunk, [&](const BatchInput& batch) {
     const TensorView logits = model_.forward(ctx_, batch, kv_);
     all.insert(all.end(), logits.as<float>(), logits.as<float>() + logits.num_elements());
-  }
+  });
   return all;
+}
+
+Tensor CpuExecutor::prompt_rows(PromptRows what, std::span<const int32_t> token_ids,
+                                int64_t chunk) {
+  const bool hidden = what == PromptRows::kHiddenStates;
+  const auto num_tokens = static_cast<int64_t>(token_ids.size());
+  const int64_t width = hidden ? config_.hidden_size : config_.vocab_size;
+  const auto memory =
+      std::make_shared<Buffer>(static_cast<size_t>(num_tokens * width) * sizeof(float));
+  std::byte* next = memory->data();
+  prefill(token_ids, chunk, [&](const BatchInput& batch) {
+    const TensorView rows =
+        hidden ? model_.model().forward(ctx_, batch, kv_) : model_.forward(ctx_, batch, kv_);
+    std::memcpy(next, rows.data, rows.num_bytes());
+    next += rows.num_bytes();
+  });
+  return {.data = memory->data(),
+          .kind = ElementKind::kFloat32,
+          .shape = {num_tokens, width},
+          .owner = memory};
 }
 
 }  // namespace glmoe

@@ -3,15 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/fault.h"
 #include "base/thread_team.h"
 #include "cache/kv_pool.h"
 #include "glmoe/config.h"
+#include "glmoe/tensor.h"
 #include "layers/moe_backend.h"
 #include "model/glm4_moe.h"
 #include "sample/sampler.h"
@@ -19,6 +22,12 @@
 #include "weights/loaded_weights.h"
 
 namespace glmoe {
+
+// What a prefill leaves of every position.
+enum class PromptRows {
+  kLogits,        // [T, V] F32
+  kHiddenStates,  // [T, H], after the final norm: what the head reads
+};
 
 class Executor {
  public:
@@ -28,6 +37,12 @@ class Executor {
   // Logits of every position of one text, [T, V], by a prefill in pieces of `chunk` tokens through
   // blocks that the caller guarantees to be unused.
   virtual std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk) = 0;
+  // The same rows, or the hidden states, as a tensor on the executor's device that owns its memory.
+  // Throws kUnsupported where the executor has no model.
+  virtual Tensor prompt_rows(PromptRows /*what*/, std::span<const int32_t> /*token_ids*/,
+                             int64_t /*chunk*/) {
+    fail(ErrorCode::kUnsupported, "this engine runs no model: there are no logits");
+  }
   // The MoE backend and what really runs: "CUTLASS (grouped products ...)".
   virtual std::string describe_moe() const = 0;
   // Why no further step can run (a device is lost): then every call of execute() throws. ""
@@ -60,6 +75,7 @@ class CpuExecutor final : public Executor {
   StepResult execute(const StepPlan& plan) override;
 
   std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk) override;
+  Tensor prompt_rows(PromptRows what, std::span<const int32_t> token_ids, int64_t chunk) override;
   std::string describe_moe() const override;
   std::vector<std::vector<uint64_t>> expert_counts() const override {
     return model_.model().expert_counts();
@@ -72,6 +88,9 @@ class CpuExecutor final : public Executor {
 
  private:
   void sample_rows(const StepPlan& plan, const TensorView& logits, StepResult& result);
+  // Calls `take(batch)` for each piece of a text, with all its rows wanted.
+  void prefill(std::span<const int32_t> token_ids, int64_t chunk,
+               const std::function<void(const BatchInput&)>& take);
 
   const Glm4MoeConfig config_;  // the model refers to it
   std::shared_ptr<const LoadedWeights> weights_;

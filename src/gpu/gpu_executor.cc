@@ -158,6 +158,7 @@ void GpuExecutor::sample_rows(const StepPlan& plan, int first, int count) {
     GLMOE_CUDA(cudaMemsetAsync(model_.logits() + (sampled - first) * stride, kBytesOfNan,
                                sizeof(float), stream_.get()));
   }
+  sampler_.process(model_.logits(), stride, first, count, stream_.get());
   const float* logits = model_.logits();
   if (options_.fault.strikes(FaultKind::kGpuLost, plan.step_id)) {
     logits = reinterpret_cast<const float*>(uintptr_t{64});  // no memory is there
@@ -175,11 +176,11 @@ void GpuExecutor::fetch_logits(int64_t count, std::vector<float>& to) {
   stream_.synchronize();
 }
 
-std::vector<float> GpuExecutor::logits(std::span<const int32_t> token_ids, int64_t chunk) {
+void GpuExecutor::prefill(std::span<const int32_t> token_ids, int64_t chunk,
+                          const std::function<void(int64_t)>& take) {
   const auto num_tokens = static_cast<int64_t>(token_ids.size());
   const int64_t num_blocks = blocks_for(num_tokens, options_.tokens_per_block);
   GLMOE_CHECK_LE(num_blocks, options_.num_blocks, "text of {} tokens", num_tokens);
-  std::vector<float> all;
   for (int64_t begin = 0; begin < num_tokens; begin += chunk) {
     const int64_t count = std::min(chunk, num_tokens - begin);
     StepPlan plan;
@@ -190,13 +191,55 @@ std::vector<float> GpuExecutor::logits(std::span<const int32_t> token_ids, int64
     std::iota(step.block_table.begin(), step.block_table.end(), 0);
     step.prompt_logprobs = true;
     model_.forward(inputs_.upload(plan, stream_.get()), stream_.get());
+    take(count);
+    stream_.synchronize();  // the next piece's arrays take the place of these
+  }
+}
+
+std::vector<float> GpuExecutor::logits(std::span<const int32_t> token_ids, int64_t chunk) {
+  std::vector<float> all;
+  prefill(token_ids, chunk, [&](int64_t count) {
     for (int64_t first = 0; first < count; first += max_logit_rows()) {
       const auto rows = static_cast<int>(std::min(max_logit_rows(), count - first));
       model_.head(static_cast<int>(first), rows, stream_.get());
       fetch_logits(rows, all);
     }
-  }
+  });
   return all;
+}
+
+Tensor GpuExecutor::prompt_rows(PromptRows what, std::span<const int32_t> token_ids,
+                                int64_t chunk) {
+  const bool hidden = what == PromptRows::kHiddenStates;
+  const bool bf16 = weights_->type() == cuda::ElementType::kBf16;
+  const auto num_tokens = static_cast<int64_t>(token_ids.size());
+  const int64_t width = hidden ? config_.hidden_size : config_.vocab_size;
+  const size_t row_bytes = static_cast<size_t>(width) * (hidden ? 2 : sizeof(float));
+  const auto memory = std::make_shared<DeviceBuffer>(static_cast<size_t>(num_tokens) * row_bytes,
+                                                     hidden ? "the hidden states" : "the logits");
+  std::byte* next = memory->data();
+  const auto copy_rows = [&](const void* from, size_t from_row_bytes, int64_t count) {
+    GLMOE_CUDA(cudaMemcpy2DAsync(next, row_bytes, from, from_row_bytes, row_bytes,
+                                 static_cast<size_t>(count), cudaMemcpyDeviceToDevice,
+                                 stream_.get()));
+    next += static_cast<size_t>(count) * row_bytes;
+  };
+  prefill(token_ids, chunk, [&](int64_t count) {
+    if (hidden) return copy_rows(model_.normed(), row_bytes, count);
+    for (int64_t first = 0; first < count; first += max_logit_rows()) {
+      const int64_t rows = std::min(max_logit_rows(), count - first);
+      model_.head(static_cast<int>(first), static_cast<int>(rows), stream_.get());
+      copy_rows(model_.logits(), static_cast<size_t>(model_.logits_stride()) * sizeof(float), rows);
+    }
+  });
+  const ElementKind narrow = bf16 ? ElementKind::kBfloat16 : ElementKind::kFloat16;
+  int device = 0;
+  GLMOE_CUDA(cudaGetDevice(&device));
+  return {.data = memory->data(),
+          .kind = hidden ? narrow : ElementKind::kFloat32,
+          .shape = {num_tokens, width},
+          .device = device,
+          .owner = memory};
 }
 
 std::vector<std::vector<uint64_t>> GpuExecutor::expert_counts() const {

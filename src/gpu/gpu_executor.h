@@ -2,6 +2,7 @@
 // sequence has one row), sampling, tokens down; the host waits once.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -25,6 +26,7 @@ class GpuExecutor final : public Executor {
   // Throws kUnavailable once the GPU's context is lost; after any other failure it goes on.
   StepResult execute(const StepPlan& plan) override;
   std::vector<float> logits(std::span<const int32_t> token_ids, int64_t chunk) override;
+  Tensor prompt_rows(PromptRows what, std::span<const int32_t> token_ids, int64_t chunk) override;
   std::string describe_moe() const override;
   std::string failure() const override { return failure_; }
   std::vector<std::vector<uint64_t>> expert_counts() const override;
@@ -37,6 +39,9 @@ class GpuExecutor final : public Executor {
   void run_step(const StepPlan& plan);
   void sample_rows(const StepPlan& plan, int first, int count);
   void settle(const StepPlan& plan, const std::string& error);
+  // Runs a text in pieces of `chunk` tokens, all rows wanted, and calls `take(rows)` after each.
+  void prefill(std::span<const int32_t> token_ids, int64_t chunk,
+               const std::function<void(int64_t)>& take);
   // The model's logits of its last call of head(), [count, V], on the host.
   void fetch_logits(int64_t count, std::vector<float>& to);
 

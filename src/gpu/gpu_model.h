@@ -43,6 +43,8 @@ class GpuModel {
 
   float* logits() const { return at_.logits; }  // [count, V]
   int64_t logits_stride() const { return at_.logits_stride; }
+  // The rows that forward() left for head(), [rows, H] of the weights' type.
+  const void* normed() const { return at_.normed; }
   const unsigned long long* expert_counts() const { return at_.expert_counts; }  // [L, E]
   const GpuRouting& routing() const { return at_.routing; }  // of the last MoE layer that ran
   const GpuMoeBackend& moe_backend() const { return *moe_backend_; }

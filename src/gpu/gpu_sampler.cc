@@ -133,6 +133,8 @@ void GpuSampler::start(const SequenceStart& start, cudaStream_t stream) {
   Sequence& sequence = sequences_[start.id];
   sequence.sampling = start.sampling;
   sequence.num_generated = static_cast<int64_t>(start.output_ids.size());
+  sequence.hook = LogitsHook(start.sampling.logits_processor, start.prompt_ids);
+  for (const int32_t token : start.output_ids) sequence.hook.record(token);
   std::vector<int32_t>& stops = sequence.sampling.stop_token_ids;
   std::ranges::sort(stops);
   stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
@@ -157,6 +159,7 @@ void GpuSampler::release(SequenceId id) {
 
 void GpuSampler::begin(const StepPlan& plan) {
   rows_.clear();
+  hook_errors_.clear();
   wants_logprobs_ = false;
   lists_used_ = 0;
   ids_used_ = 0;
@@ -248,6 +251,34 @@ void GpuSampler::launch_rows(const float* logits, int64_t stride, int first, int
   cuda::launch_sample(p, stream);
 }
 
+void GpuSampler::process(float* logits, int64_t stride, int first, int count, cudaStream_t stream) {
+  std::vector<int> hooked;
+  for (int r = first; r < first + count; ++r) {
+    const Row& row = rows_[static_cast<size_t>(r)];
+    if (row.given_token < 0 && !row.sequence->hook.empty()) hooked.push_back(r);
+  }
+  if (hooked.empty()) return;
+  const size_t width = bytes_of(options_.vocab_size, sizeof(float));
+  if (!hooked_rows_ || hooked_rows_->size() < hooked.size() * width) {
+    GLMOE_CUDA(cudaStreamSynchronize(stream));  // the last rows may still be on their way up
+    hooked_rows_.emplace(hooked.size() * width);
+  }
+  const auto on_device = [&](int r) { return logits + (r - first) * stride; };
+  const auto on_host = [&](size_t i) { return hooked_rows_->data() + i * width; };
+  for (size_t i = 0; i < hooked.size(); ++i) {
+    GLMOE_CUDA(
+        cudaMemcpyAsync(on_host(i), on_device(hooked[i]), width, cudaMemcpyDeviceToHost, stream));
+  }
+  GLMOE_CUDA(cudaStreamSynchronize(stream));
+  for (size_t i = 0; i < hooked.size(); ++i) {
+    const LogitsHook& hook = rows_[static_cast<size_t>(hooked[i])].sequence->hook;
+    std::string error = hook.apply({reinterpret_cast<float*>(on_host(i)), width / sizeof(float)});
+    if (!error.empty()) hook_errors_[hooked[i]] = std::move(error);
+    GLMOE_CUDA(
+        cudaMemcpyAsync(on_device(hooked[i]), on_host(i), width, cudaMemcpyHostToDevice, stream));
+  }
+}
+
 void GpuSampler::enqueue(const float* logits, int64_t stride, int first, int count,
                          cudaStream_t stream) {
   const auto begin = rows_.begin() + first;
@@ -308,6 +339,10 @@ PositionLogprobs GpuSampler::logprobs_of(int row) const {
 SequenceResult GpuSampler::sampled(Sequence& sequence, int row) const {
   const cuda::SampleOutcome& outcome = outcomes_host_.as<cuda::SampleOutcome>()[row];
   SequenceResult result;
+  if (const auto failed = hook_errors_.find(row); failed != hook_errors_.end()) {
+    result.error = failed->second;
+    return result;
+  }
   if (outcome.status == cuda::SampleStatus::kNanLogits) {
     result.error = fmt::format("NaN in logits, first at token {} of {}", outcome.first_nan,
                                options_.num_valid_tokens);
@@ -321,6 +356,7 @@ SequenceResult GpuSampler::sampled(Sequence& sequence, int row) const {
   result.token_id = outcome.token_id;
   if (sequence.sampling.num_logprobs >= 0) result.logprobs = logprobs_of(row);
   ++sequence.num_generated;
+  sequence.hook.record(result.token_id);
   return result;
 }
 

@@ -4,12 +4,16 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "gpu/cuda_objects.h"
 #include "kernels/cuda/sample/sample.h"
 #include "kernels/cuda/sample/token_counts.h"
+#include "sample/logits_hook.h"
 #include "step/step.h"
 
 namespace glmoe {
@@ -21,8 +25,9 @@ struct GpuSamplerOptions {
   int64_t max_sequences = 0;     // that run at the same time
 };
 
-// A step calls begin(), then enqueue() for its rows in their order, then fetch(), then, once the
-// stream has come past that, collect(). All memory is taken by the constructor.
+// A step calls begin(), then process() and enqueue() for its rows in their order, then fetch(),
+// then, once the stream has come past that, collect(). All memory is taken by the constructor, but
+// for the rows that logits processors see.
 class GpuSampler {
  public:
   explicit GpuSampler(const GpuSamplerOptions& options);
@@ -39,6 +44,9 @@ class GpuSampler {
   int num_rows() const { return static_cast<int>(rows_.size()); }
   // The first row whose token is sampled (the others score a prompt); -1 without one.
   int first_sampled_row() const;
+  // Lets the callers' logits processors change `logits`, as enqueue() takes them. Where a row has
+  // one it goes to the host and back, and this waits for it; else it does nothing.
+  void process(float* logits, int64_t stride, int first, int count, cudaStream_t stream);
   // `logits` [count, stride]: of rows [first, first + count).
   void enqueue(const float* logits, int64_t stride, int first, int count, cudaStream_t stream);
   void fetch(cudaStream_t stream);
@@ -49,6 +57,7 @@ class GpuSampler {
     ResolvedSampling sampling;  // stop_token_ids: each once
     int64_t num_generated = 0;
     int32_t count_slot = -1;  // of counts_; -1: no penalties
+    LogitsHook hook;
 
     bool bans_stops() const;
     bool is_plainly_greedy() const;  // the highest logit, and nothing else is wanted
@@ -72,7 +81,8 @@ class GpuSampler {
   int64_t count_stride_;
   std::unordered_map<SequenceId, Sequence> sequences_;
   std::vector<int32_t> free_slots_;
-  std::vector<Row> rows_;  // of the step
+  std::vector<Row> rows_;                   // of the step
+  std::map<int, std::string> hook_errors_;  // by row
   bool wants_logprobs_ = false;
   int64_t lists_used_ = 0;  // entries of the lists, in this step
   int64_t ids_used_ = 0;    // of token_ids_host_, since the stream was last waited for
@@ -80,6 +90,7 @@ class GpuSampler {
   DeviceBuffer rows_device_, list_ids_, list_values_, outcomes_, logprobs_, counts_, token_ids_;
   PinnedBuffer rows_host_, list_ids_host_, list_values_host_, outcomes_host_, logprobs_host_;
   PinnedBuffer token_ids_host_;
+  std::optional<PinnedBuffer> hooked_rows_;  // as many as were wanted at once so far
 };
 
 }  // namespace glmoe

@@ -1,8 +1,9 @@
-// The functions of gpu_backend.h and gpu_bench.h in a build without CUDA.
+// The functions of gpu_backend.h, gpu_bench.h and gpu_fused_moe.h in a build without CUDA.
 #include "base/error.h"
 #include "device/gpu_info.h"
 #include "gpu/gpu_backend.h"
 #include "gpu/gpu_bench.h"
+#include "gpu/gpu_fused_moe.h"
 
 namespace glmoe {
 namespace {
@@ -28,6 +29,9 @@ int64_t GpuBackend::workspace_bytes(const GpuExecutorOptions&) const { return 0;
 std::unique_ptr<Executor> GpuBackend::make_executor(const GpuExecutorOptions&, ThreadTeam&) const {
   return nullptr;
 }
+
+size_t gpu_fused_moe_workspace(const FusedMoeCall&) { refuse(); }
+void enqueue_gpu_fused_moe(const FusedMoeCall&, void*, size_t, void*) { refuse(); }
 
 GpuRates measure_gpu_rates() { refuse(); }
 std::vector<GpuMoeRow> bench_gpu_moe(const Glm4MoeConfig&, DType,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "device/cpu_info.h"
 #include "exec/executor.h"
+#include "exec/forward_executor.h"
 #include "gpu/gpu_backend.h"
 #include "llm/chat_impl.h"
 #include "llm/engine.h"
@@ -42,6 +43,10 @@ struct LLM::Impl {
   // Both throw kUnsupported where the model has none.
   const std::shared_ptr<const Tokenizer>& need_tokenizer() const;
   const ChatTemplate& need_template() const;
+  // Throws kInvalidArgument for a row that the model cannot take.
+  void check_rows(const std::vector<std::vector<int32_t>>& input_ids) const;
+  std::vector<Tensor> prompt_rows(PromptRows what,
+                                  const std::vector<std::vector<int32_t>>& input_ids);
 
   LlmOptions options;
   bool on_gpu = false;
@@ -155,6 +160,21 @@ std::unique_ptr<Executor> LLM::Impl::make_other_executor(const ExecutorFactory& 
   return executor;
 }
 
+namespace {
+
+// Of options.forward; empty where the engine's own model runs.
+ExecutorFactory forward_factory(const LlmOptions& options) {
+  if (!options.forward) return nullptr;
+  return [forward = options.forward, name = options.forward_name](
+             const Glm4MoeConfig& config, const ResolvedConfig&,
+             const std::shared_ptr<const Tokenizer>& tokenizer) {
+    return std::make_unique<ForwardExecutor>(config, forward, name,
+                                             tokenizer ? tokenizer->vocab_size() : 0);
+  };
+}
+
+}  // namespace
+
 LLM::Impl::Impl(LlmOptions opts, const ExecutorFactory& factory) : options(std::move(opts)) {
   check_options(options);
   const int64_t threads = options.num_threads > 0 ? options.num_threads : env::get().num_threads;
@@ -193,7 +213,11 @@ LLM::Impl::Impl(LlmOptions opts, const ExecutorFactory& factory) : options(std::
   engine = std::make_shared<Engine>(engine_options, std::move(executor), tokenizer);
 }
 
-LLM::LLM(LlmOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+LLM::LLM(LlmOptions options) {
+  const ExecutorFactory factory = forward_factory(options);
+  if (factory) options.kv_cache.enable_block_reuse = false;
+  impl_ = std::make_unique<Impl>(std::move(options), factory);
+}
 LLM::LLM(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 LLM::LLM(LLM&&) noexcept = default;
 LLM& LLM::operator=(LLM&&) noexcept = default;
@@ -208,16 +232,30 @@ ResponseStream LLM::submit(Request request) {
       ResponseStream::Impl{impl_->engine, impl_->engine->submit(request)}));
 }
 
-ResponseStream LLM::submit_waited_for(const Prompt& prompt, const SamplingParams& sampling) {
-  const Request request{.prompt = prompt, .sampling = sampling};
+ResponseStream LLM::submit_waited_for(const Request& request) {
   return ResponseStream(std::make_unique<ResponseStream::Impl>(
       ResponseStream::Impl{impl_->engine, impl_->engine->submit(request, QueueLimit::kIgnored)}));
+}
+
+std::vector<ResponseStream> LLM::submit_all(const std::vector<Request>& requests) {
+  // A bad request throws here, and the streams already made cancel theirs.
+  std::vector<ResponseStream> streams;
+  streams.reserve(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    try {
+      streams.push_back(submit_waited_for(requests[i]));
+    } catch (const Error& error) {
+      if (requests.size() == 1) throw;
+      throw Error(error.code(), fmt::format("prompt {}: {}", i, error.what()));
+    }
+  }
+  return streams;
 }
 
 void LLM::cancel(uint64_t request_id) { impl_->engine->cancel(request_id); }
 
 RequestOutput LLM::generate(const Prompt& prompt, const SamplingParams& sampling) {
-  return submit_waited_for(prompt, sampling).result();
+  return submit_waited_for({.prompt = prompt, .sampling = sampling}).result();
 }
 
 std::vector<RequestOutput> LLM::generate(const std::vector<Prompt>& prompts,
@@ -231,17 +269,12 @@ std::vector<RequestOutput> LLM::generate(const std::vector<Prompt>& prompts,
     fail_argument("{} prompts came with {} sampling parameters: one for all or one each is wanted",
                   prompts.size(), sampling.size());
   }
-  // A bad prompt throws here, and the streams already made cancel their requests.
-  std::vector<ResponseStream> streams;
-  streams.reserve(prompts.size());
+  std::vector<Request> requests;
+  requests.reserve(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
-    try {
-      streams.push_back(submit_waited_for(prompts[i], sampling[i]));
-    } catch (const Error& error) {
-      if (prompts.size() == 1) throw;
-      throw Error(error.code(), fmt::format("prompt {}: {}", i, error.what()));
-    }
+    requests.push_back({.prompt = prompts[i], .sampling = sampling[i]});
   }
+  std::vector<ResponseStream> streams = submit_all(requests);
   std::vector<RequestOutput> outputs;
   outputs.reserve(streams.size());
   for (ResponseStream& stream : streams) outputs.push_back(stream.result());
@@ -276,20 +309,35 @@ std::string LLM::token_bytes(int32_t id) const {
   return std::string(impl_->need_tokenizer()->token_bytes(id));
 }
 
-std::vector<std::vector<float>> LLM::logits(const std::vector<std::vector<int32_t>>& input_ids) {
-  const Glm4MoeConfig& config = impl_->model.config;
+void LLM::Impl::check_rows(const std::vector<std::vector<int32_t>>& input_ids) const {
   for (const std::vector<int32_t>& row : input_ids) {
     const auto length = static_cast<int64_t>(row.size());
-    if (length == 0 || length > impl_->resolved.max_seq_len) {
-      fail_argument("a row of {} tokens: 1 to {} were wanted", length, impl_->resolved.max_seq_len);
+    if (length == 0 || length > resolved.max_seq_len) {
+      fail_argument("a row of {} tokens: 1 to {} were wanted", length, resolved.max_seq_len);
     }
     for (const int32_t id : row) {
-      if (id < 0 || id >= config.vocab_size) {
+      if (id < 0 || id >= model.config.vocab_size) {
         fail_argument("token id {} is out of range: 0 to {} were wanted", id,
-                      config.vocab_size - 1);
+                      model.config.vocab_size - 1);
       }
     }
   }
+}
+
+std::vector<Tensor> LLM::Impl::prompt_rows(PromptRows what,
+                                           const std::vector<std::vector<int32_t>>& input_ids) {
+  check_rows(input_ids);
+  std::vector<Tensor> all;
+  engine->run_when_idle([&](Executor& executor) {
+    for (const std::vector<int32_t>& row : input_ids) {
+      all.push_back(executor.prompt_rows(what, row, resolved.max_num_tokens));
+    }
+  });
+  return all;
+}
+
+std::vector<std::vector<float>> LLM::logits(const std::vector<std::vector<int32_t>>& input_ids) {
+  impl_->check_rows(input_ids);
   std::vector<std::vector<float>> all;
   impl_->engine->run_when_idle([&](Executor& executor) {
     for (const std::vector<int32_t>& row : input_ids) {
@@ -297,6 +345,14 @@ std::vector<std::vector<float>> LLM::logits(const std::vector<std::vector<int32_
     }
   });
   return all;
+}
+
+std::vector<Tensor> LLM::logits_tensors(const std::vector<std::vector<int32_t>>& input_ids) {
+  return impl_->prompt_rows(PromptRows::kLogits, input_ids);
+}
+
+std::vector<Tensor> LLM::hidden_states(const std::vector<std::vector<int32_t>>& input_ids) {
+  return impl_->prompt_rows(PromptRows::kHiddenStates, input_ids);
 }
 
 const Glm4MoeConfig& LLM::config() const { return impl_->model.config; }

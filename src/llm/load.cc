@@ -1,12 +1,17 @@
 #include "llm/load.h"
 
+#include <climits>
 #include <optional>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "artifact/model_folder.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "checkpoint/hf_folder.h"
 #include "convert/load_checkpoint.h"
+#include "convert/source_plan.h"
 #include "device/cpu_info.h"
 
 namespace glmoe {
@@ -19,6 +24,13 @@ SamplingDefaults sampling_defaults(const GenerationConfig& generation) {
           .top_p = generation.top_p,
           .min_p = generation.min_p,
           .repetition_penalty = generation.repetition_penalty};
+}
+
+void read_generation_defaults(const std::string& folder, LoadedModel& model) {
+  const GenerationConfig generation = read_generation_config(folder);
+  model.sampling_defaults = sampling_defaults(generation);
+  // As the peers do: the generation file's end tokens are the ones that count.
+  if (!generation.eos_token_ids.empty()) model.config.eos_token_ids = generation.eos_token_ids;
 }
 
 // No limit where the system does not say.
@@ -35,6 +47,85 @@ LoadedWeights load_weights(const LlmOptions& options, ModelFolderKind kind, Thre
                        {.verify_checksums = options.verify_checksums, .memory = memory});
   }
   return LoadedWeights(load_checkpoint_to_blobs(options.model, std::nullopt, team, memory));
+}
+
+DType dtype_of(ElementKind kind) {
+  switch (kind) {
+    case ElementKind::kFloat32: return DType::kF32;
+    case ElementKind::kBfloat16: return DType::kBF16;
+    case ElementKind::kFloat16: return DType::kF16;
+  }
+  fail_argument("state_dict: unknown kind of elements {}", static_cast<int>(kind));
+}
+
+// The caller's tensors as a checkpoint's, and what keeps their memory.
+std::shared_ptr<const HfFolder> lent_checkpoint(const LlmOptions& options) {
+  auto owners = std::make_shared<std::vector<std::shared_ptr<const void>>>();
+  std::vector<HostTensor> tensors;
+  for (const NamedTensor& named : options.state_dict) {
+    const Tensor& tensor = named.tensor;
+    if (tensor.device != Tensor::kCpu) {
+      fail_argument("state_dict: tensor '{}' is on GPU {}: one on the CPU was wanted", named.name,
+                    tensor.device);
+    }
+    if (tensor.data == nullptr || tensor.shape.empty() || tensor.shape.size() > 3) {
+      fail_argument("state_dict: tensor '{}': memory and 1 to 3 dimensions were wanted, found {}",
+                    named.name, tensor.data == nullptr ? 0 : tensor.shape.size());
+    }
+    HostTensor& made = tensors.emplace_back();
+    made.name = named.name;
+    made.dtype = dtype_of(tensor.kind);
+    for (const int64_t dim : tensor.shape) {
+      if (dim < 1 || dim > INT32_MAX) {
+        fail_argument("state_dict: tensor '{}' has a dimension of {}", named.name, dim);
+      }
+    }
+    made.shape = Shape(std::span<const int64_t>(tensor.shape));
+    made.bytes = {static_cast<const std::byte*>(tensor.data),
+                  static_cast<size_t>(made.shape.num_elements()) * dtype_size(made.dtype)};
+    owners->push_back(tensor.owner);
+  }
+  Glm4MoeConfig config =
+      options.config ? *options.config : Glm4MoeConfig::from_file(options.model + "/config.json");
+  config.validate();
+  return std::make_shared<const HfFolder>("state_dict", std::move(config), std::move(tensors),
+                                          std::move(owners));
+}
+
+LoadedModel load_without_weights(const LlmOptions& options) {
+  if (!options.config && options.model.empty()) {
+    fail_argument("forward: a folder with config.json (model) or a configuration is wanted");
+  }
+  LoadedModel model;
+  model.config =
+      options.config ? *options.config : Glm4MoeConfig::from_file(options.model + "/config.json");
+  model.config.validate();
+  parse_dtype(model.config.dtype, model.dtype);
+  model.source_kind = options.forward_name;
+  if (options.model.empty()) return model;
+  model.folder = options.model;
+  read_generation_defaults(options.model, model);
+  return model;
+}
+
+LoadedModel load_state_dict(const LlmOptions& options, ThreadTeam& team) {
+  if (!options.config && options.model.empty()) {
+    fail_argument("state_dict: a folder with config.json (model) or a configuration is wanted");
+  }
+  const TensorSource source = resolve_source(lent_checkpoint(options));
+  LoadedModel model;
+  model.weights = std::make_shared<const LoadedWeights>(
+      load_to_memory(source, source.dtype, team,
+                     {.include_mtp = false, .available_bytes = available_bytes(), .borrow = true}));
+  model.config = model.weights->config();
+  model.dtype = model.weights->dtype();
+  const size_t borrowed = model.weights->borrowed_bytes();
+  model.source_kind = fmt::format("state_dict, {} of {} MiB read in place", borrowed >> 20,
+                                  model.weights->resident_bytes() >> 20);
+  if (options.model.empty()) return model;
+  model.folder = options.model;
+  read_generation_defaults(options.model, model);
+  return model;
 }
 
 LoadedModel load_dummy(const LlmOptions& options, ThreadTeam& team, bool on_gpu) {
@@ -60,7 +151,11 @@ LoadedModel load_model(const LlmOptions& options, ThreadTeam& team, bool on_gpu)
   const SteadyClock clock;
   const double start_ms = clock.now_ms();
   LoadedModel model;
-  if (options.load_format == "dummy") {
+  if (options.forward) {
+    model = load_without_weights(options);
+  } else if (!options.state_dict.empty()) {
+    model = load_state_dict(options, team);
+  } else if (options.load_format == "dummy") {
     model = load_dummy(options, team, on_gpu);
   } else {
     if (options.model.empty()) fail_argument("model: a folder is wanted");
@@ -70,10 +165,7 @@ LoadedModel load_model(const LlmOptions& options, ThreadTeam& team, bool on_gpu)
     model.dtype = model.weights->dtype();
     model.folder = options.model;
     model.source_kind = model_folder_kind_name(kind);
-    const GenerationConfig generation = read_generation_config(options.model);
-    model.sampling_defaults = sampling_defaults(generation);
-    // As the peers do: the generation file's end tokens are the ones that count.
-    if (!generation.eos_token_ids.empty()) model.config.eos_token_ids = generation.eos_token_ids;
+    read_generation_defaults(options.model, model);
   }
   model.load_ms = clock.now_ms() - start_ms;
   return model;

@@ -17,7 +17,7 @@ struct LoadedModel {
   DType dtype = DType::kBF16;  // of the matrices
   SamplingDefaults sampling_defaults;
   std::string folder;       // with tokenizer and template; empty for dummy weights
-  std::string source_kind;  // "Hugging Face folder", "converted folder", "engine", "dummy weights"
+  std::string source_kind;  // "Hugging Face folder", "converted folder", "engine", "state_dict ..."
   double load_ms = 0.0;
 };
 

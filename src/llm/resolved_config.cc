@@ -14,6 +14,17 @@ void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
   }
 }
 
+void check_quantization(const std::optional<QuantConfig>& quantization) {
+  if (!quantization) return;
+  quantization->validate();
+  if (!quantization->quant_mode().has_any_quant()) return;
+  fail(ErrorCode::kUnsupported,
+       "quantization {} (kv_cache {}): this version runs float32, bfloat16 and float16 weights and "
+       "KV caches; leave the option out to run the weights as they are",
+       quant_algo_name(quantization->quant_algo),
+       quant_algo_name(quantization->kv_cache_quant_algo));
+}
+
 int64_t resolve_kv_tokens(const LlmOptions& options, const ResolvedConfig& resolved,
                           const KvGeometry& geometry, const KvMemory& memory) {
   const int64_t bytes_per_token = geometry.bytes_per_token();
@@ -59,6 +70,7 @@ void check_options(const LlmOptions& options) {
          options.tensor_parallel_size, options.pipeline_parallel_size,
          options.expert_parallel_size);
   }
+  check_quantization(options.quantization);
   check_range("num_threads", options.num_threads, 0, 4096);
   check_range("max_batch_size", options.max_batch_size, 1, 65536);
   check_range("max_num_tokens", options.max_num_tokens, 1, 1 << 20);

@@ -48,6 +48,7 @@ void Sampler::mark_seen(State& state, int32_t token_id) const {
 
 void Sampler::record_output(State& state, int32_t token_id) const {
   ++state.num_generated;
+  state.hook.record(token_id);
   if (penalises_seen(state.sampling)) mark_seen(state, token_id);
   if (penalises_output(state.sampling)) ++state.output_counts[token_id];
 }
@@ -55,6 +56,7 @@ void Sampler::record_output(State& state, int32_t token_id) const {
 void Sampler::start(const SequenceStart& start) {
   State state;
   state.sampling = start.sampling;
+  state.hook = LogitsHook(start.sampling.logits_processor, start.prompt_ids);
   if (penalises_seen(state.sampling)) {
     state.seen.resize(static_cast<size_t>(num_valid_tokens_));
     for (const int32_t id : start.prompt_ids) mark_seen(state, id);
@@ -96,11 +98,13 @@ SequenceResult Sampler::sample(SequenceId id, std::span<float> logits) {
   GLMOE_CHECK(found != states_.end(), "sequence {} was not started", id);
   GLMOE_CHECK_EQ(static_cast<int64_t>(logits.size()), vocab_size_);
   State& state = found->second;
+  SequenceResult result;
+  result.id = id;
+  result.error = state.hook.apply(logits);
+  if (!result.error.empty()) return result;
   const std::span<float> valid = logits.first(static_cast<size_t>(num_valid_tokens_));
   adjust(state, valid);
   const LogitRow row(valid);
-  SequenceResult result;
-  result.id = id;
   if (row.has_nan()) {
     result.error =
         fmt::format("NaN in logits, first at token {} of {}", row.first_nan(), num_valid_tokens_);

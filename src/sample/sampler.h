@@ -1,5 +1,5 @@
-// From a sequence's logits to its next token: bias, bans, penalties, temperature, truncation, draw,
-// in the order that include/glmoe/request.h documents.
+// From a sequence's logits to its next token: logits processor, bias, bans, penalties, temperature,
+// truncation, draw, in the order that include/glmoe/request.h documents.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sample/logits_hook.h"
 #include "step/step.h"
 
 namespace glmoe {
@@ -41,6 +42,7 @@ class Sampler {
     std::vector<uint8_t> seen;      // [valid tokens] in prompt or output; with repetition penalty
     std::vector<int32_t> seen_ids;  // the same, each once
     std::unordered_map<int32_t, int32_t> output_counts;  // with presence or frequency penalty
+    LogitsHook hook;
   };
   void mark_seen(State& state, int32_t token_id) const;
   void record_output(State& state, int32_t token_id) const;

@@ -23,6 +23,7 @@ class LoadedWeights {
   const Glm4MoeConfig& config() const { return blobs_.config; }
   DType dtype() const { return blobs_.dtype; }                // of the matrices
   size_t resident_bytes() const { return blobs_.num_bytes; }  // of the tensors, each once
+  size_t borrowed_bytes() const { return blobs_.num_borrowed_bytes; }
   const std::string& folder() const { return blobs_.folder; }
 
  private:

@@ -198,5 +198,86 @@ TEST(SourcePlan, AValueBeyondFloat16IsNamed) {
   EXPECT_EQ(error_of([&] { load(folder.file("hf"), DType::kF32); }), "");
 }
 
+// A state_dict: the tensors of `from` as they lie in memory.
+std::vector<HostTensor> lent(const OwnTensors& tensors) {
+  std::vector<HostTensor> result;
+  for (const auto& [name, tensor] : tensors) {
+    result.push_back({name, tensor.dtype, tensor.shape, tensor.bytes});
+  }
+  return result;
+}
+
+class LentTensors : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const HfFolder source(kGrouped);
+    config_ = source.config();
+    for (const std::string& name : source.names()) {
+      const HostTensor& tensor = source.tensor(name);
+      tensors_[name] = {tensor.dtype, tensor.shape, {tensor.bytes.begin(), tensor.bytes.end()}};
+    }
+  }
+  BlobSet load(bool borrow, std::shared_ptr<const void> owner = nullptr) {
+    ThreadTeam team(2);
+    const TensorSource source = resolve_source(
+        std::make_shared<const HfFolder>("state_dict", config_, lent(tensors_), std::move(owner)));
+    return load_to_memory(source, source.dtype, team, {.borrow = borrow});
+  }
+  bool is_borrowed(const BlobSet& set, const std::string& name) const {
+    const std::byte* at = set.tensors.at(name).as<const std::byte>();
+    return std::ranges::any_of(tensors_, [&](const auto& entry) {
+      const std::vector<std::byte>& bytes = entry.second.bytes;
+      return at >= bytes.data() && at < bytes.data() + bytes.size();
+    });
+  }
+  Glm4MoeConfig config_;
+  OwnTensors tensors_;
+};
+
+TEST_F(LentTensors, GiveTheWeightsOfTheFolderWhetherReadInPlaceOrCopied) {
+  const BlobSet folder = ::glmoe::load(kGrouped);
+  for (const bool borrow : {false, true}) {
+    EXPECT_EQ(first_difference(folder.tensors, load(borrow).tensors), "") << borrow;
+  }
+  EXPECT_EQ(load(false).num_borrowed_bytes, 0u);
+}
+
+TEST_F(LentTensors, FusedExpertsAreReadWhereTheyLieAndSingleOnesAreCopied) {
+  const int64_t layer = config_.first_k_dense_replace;
+  const std::string name =
+      "transformer.layers." + std::to_string(layer) + ".mlp.experts.gate_up.weight";
+  EXPECT_FALSE(is_borrowed(load(true), name));
+  const BlobSet copied = load(true);
+  for (int64_t l = layer; l < config_.num_hidden_layers; ++l) {
+    fuse_experts(tensors_, "model.layers." + std::to_string(l) + ".", config_.moe.num_experts, "");
+  }
+  const BlobSet fused = load(true);
+  EXPECT_TRUE(is_borrowed(fused, name));
+  EXPECT_TRUE(is_borrowed(fused, "transformer.vocab_embedding.weight"));
+  EXPECT_FALSE(is_borrowed(fused, "transformer.layers.0.attention.qkv.weight"));  // q, k and v
+  EXPECT_GT(fused.num_borrowed_bytes, copied.num_borrowed_bytes);
+  EXPECT_EQ(first_difference(copied.tensors, fused.tensors), "");
+}
+
+TEST_F(LentTensors, LiveAsLongAsTheWeightsThatReadThem) {
+  auto owner = std::make_shared<int>(1);
+  const std::weak_ptr<int> watched = owner;
+  {
+    const BlobSet set = load(true, std::move(owner));
+    EXPECT_FALSE(watched.expired());
+  }
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST_F(LentTensors, AreRefusedByNameWhereOneIsMissingOrTwiceThere) {
+  tensors_.erase("model.norm.weight");
+  EXPECT_THAT(error_of([&] { load(true); }),
+              AllOf(HasSubstr("state_dict"), HasSubstr("model.norm.weight")));
+  std::vector<HostTensor> twice = lent(tensors_);
+  twice.push_back(twice.front());
+  EXPECT_THAT(error_of([&] { HfFolder("state_dict", config_, twice, nullptr); }),
+              AllOf(HasSubstr(twice.front().name), HasSubstr("twice")));
+}
+
 }  // namespace
 }  // namespace glmoe

@@ -201,5 +201,34 @@ TEST_F(Execution, ATextLongerThanTheCacheIsRefused) {
   EXPECT_THROW(executor().logits(small_text(49, 8), 16), Error);
 }
 
+// The tensor forms of a prefill, whatever its pieces.
+TEST_F(Execution, PromptRowsAreTheLogitsAndWhatTheHeadReads) {
+  CpuExecutor exec = executor();
+  const std::vector<int32_t> text = small_text(9, 1);
+  const std::vector<float> logits = exec.logits(text, 4);
+  const Tensor rows = exec.prompt_rows(PromptRows::kLogits, text, 4);
+  ASSERT_THAT(rows.shape, ::testing::ElementsAre(9, 37));
+  EXPECT_EQ(rows.kind, ElementKind::kFloat32);
+  EXPECT_EQ(rows.device, Tensor::kCpu);
+  const auto* values = static_cast<const float*>(rows.data);
+  EXPECT_TRUE(std::equal(logits.begin(), logits.end(), values));
+
+  const Tensor hidden = exec.prompt_rows(PromptRows::kHiddenStates, text, 9);
+  const int64_t width = small_config().hidden_size;
+  ASSERT_THAT(hidden.shape, ::testing::ElementsAre(9, width));
+  // The head is a plain product: doing it by hand gives the logits.
+  const QuantView& head = weights_->weights().lm_head;
+  ASSERT_EQ(head.codes.dtype, DType::kF32);
+  const auto* w = head.codes.as<const float>();
+  const auto* h = static_cast<const float*>(hidden.data);
+  for (int64_t t = 0; t < 9; ++t) {
+    for (int64_t v = 0; v < 37; ++v) {
+      double sum = 0;
+      for (int64_t k = 0; k < width; ++k) sum += double{h[t * width + k]} * w[v * width + k];
+      EXPECT_NEAR(sum, logits[static_cast<size_t>(t * 37 + v)], 1e-4);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace glmoe

@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <span>
+#include <stdexcept>
 
 #include "base/rng.h"
 #include "sample/sampler.h"
@@ -66,8 +69,10 @@ class SamplerOnTheGpu : public GpuTest {
                           cudaMemcpyHostToDevice));
     for (int p = 0; p < parts; ++p) {
       const int first = rows * p / parts;
-      device_->enqueue(reinterpret_cast<const float*>(logits_.data()) + first * kStride, kStride,
-                       first, rows * (p + 1) / parts - first, stream_->get());
+      const int count = rows * (p + 1) / parts - first;
+      float* part = reinterpret_cast<float*>(logits_.data()) + first * kStride;
+      device_->process(part, kStride, first, count, stream_->get());
+      device_->enqueue(part, kStride, first, count, stream_->get());
     }
     device_->fetch(stream_->get());
     stream_->synchronize();
@@ -234,6 +239,32 @@ TEST_F(SamplerOnTheGpu, BiasesOfTheWholeVocabularyInEveryRow) {
     start({.id = id, .sampling = sampling});
   }
   for (uint64_t step = 0; step < 3; ++step) compare(all_of(8), random_logits(8, 300 + step));
+}
+
+// Two rows of four have a processor, one of which fails in its second step.
+TEST_F(SamplerOnTheGpu, RowsWithALogitsProcessorGoThroughItAndTheOthersDoNot) {
+  std::vector<std::vector<int32_t>> seen;
+  for (SequenceId id = 1; id <= 4; ++id) {
+    SequenceStart start{.id = id, .sampling = mixed(id), .prompt_ids = {7, 8}, .output_ids = {}};
+    if (id % 2 == 0) {
+      start.sampling.logits_processor = std::make_shared<const LogitsProcessor>(
+          [&seen, id](std::span<const int32_t> tokens, std::span<float> logits) {
+            ASSERT_EQ(static_cast<int64_t>(logits.size()), kVocab);
+            if (id == 4 && tokens.size() == 3) throw std::runtime_error("row 4 has had enough");
+            if (id == 2) seen.emplace_back(tokens.begin(), tokens.end());
+            for (size_t i = 0; i < logits.size(); i += 2) logits[i] = -kInfinity;
+          });
+    }
+    this->start(start);
+  }
+  for (uint64_t step = 0; step < 3; ++step) {
+    compare(all_of(4), random_logits(4, 900 + step), /*parts=*/step == 1 ? 2 : 1);
+  }
+  // Both samplers called it, with the same tokens, all of them odd.
+  ASSERT_EQ(seen.size(), 6u);
+  for (size_t i = 0; i < 6; i += 2) EXPECT_EQ(seen[i], seen[i + 1]);
+  ASSERT_EQ(seen[5].size(), 4u);
+  EXPECT_EQ(seen[5][2] % 2, 1);
 }
 
 }  // namespace

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <random>
+#include <stdexcept>
 
 #include "base/thread_team.h"
 #include "glmoe/error.h"
@@ -325,6 +327,38 @@ TEST(Sampler, RefusesUnknownSequencesAndRowsOfAnotherLength) {
   sampler.release(1);
   sampler.release(1);
   EXPECT_THROW(sampler.sample(1, row), Error);
+}
+
+TEST(Sampler, ALogitsProcessorGoesOnWithTheOutputAfterAPreemption) {
+  std::vector<int32_t> seen;
+  ResolvedSampling sampling = greedy();
+  sampling.logits_processor = std::make_shared<const LogitsProcessor>(
+      [&](std::span<const int32_t> tokens, std::span<float> logits) {
+        seen.assign(tokens.begin(), tokens.end());
+        logits[2] = 10.0f;
+      });
+  EXPECT_EQ(sample_once(sampling, {5, 0, 0, 0}, {1, 2}, {3}).token_id, 2);
+  EXPECT_EQ(seen, (std::vector<int32_t>{1, 2, 3}));
+}
+
+TEST(Sampler, AFailingLogitsProcessorIsAnErrorAndRecordsNothing) {
+  ResolvedSampling sampling = greedy();
+  bool fails = true;
+  std::vector<int32_t> seen;
+  sampling.logits_processor = std::make_shared<const LogitsProcessor>(
+      [&](std::span<const int32_t> tokens, std::span<float>) {
+        seen.assign(tokens.begin(), tokens.end());
+        if (fails) throw std::runtime_error("no");
+      });
+  Sampler sampler(4, 4);
+  sampler.start({.id = 1, .sampling = sampling, .prompt_ids = {7}});
+  std::vector<float> logits = {5, 0, 0, 0};
+  const SequenceResult failed = sampler.sample(1, logits);
+  EXPECT_FALSE(failed.sampled);
+  EXPECT_THAT(failed.error, HasSubstr("no"));
+  fails = false;
+  EXPECT_EQ(sampler.sample(1, logits).token_id, 0);
+  EXPECT_EQ(seen, (std::vector<int32_t>{7}));
 }
 
 }  // namespace

@@ -90,4 +90,14 @@ __device__ inline void box_copy(void* shared_to, const CUtensorMap* map, int32_t
       : "memory");
 }
 
+// The same of a five-dimensional tensor, whose two middle coordinates are 0.
+__device__ inline void box_copy_5d(void* shared_to, const CUtensorMap* map, int32_t x, int32_t y,
+                                   int32_t z, uint64_t* barrier, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+      "[%0], [%1, {%2, %3, %3, %4, %5}], [%6], %7;" ::"r"(shared_address(shared_to)),
+      "l"(map), "r"(x), "r"(0), "r"(y), "r"(z), "r"(shared_address(barrier)), "l"(policy)
+      : "memory");
+}
+
 }  // namespace glmoe::cuda

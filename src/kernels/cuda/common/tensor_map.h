@@ -16,5 +16,8 @@ namespace glmoe::cuda {
 // multiples of 8. Throws kInternal where the driver refuses it, kUnavailable without a driver.
 CUtensorMap make_tensor_map(const void* data, ElementType type, std::array<int64_t, 3> sizes,
                             std::array<int64_t, 2> strides, std::array<int, 3> box);
+// The same with five dimensions, of which the innermost of a box is 64 again.
+CUtensorMap make_tensor_map_5d(const void* data, ElementType type, std::array<int64_t, 5> sizes,
+                               std::array<int64_t, 4> strides, std::array<int, 5> box);
 
 }  // namespace glmoe::cuda

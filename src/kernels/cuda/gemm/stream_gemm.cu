@@ -41,7 +41,9 @@ __host__ __device__ constexpr int stage_bytes(int rows, int tokens, int stage_k)
 
 // What the host works out once.
 struct Plan {
-  CUtensorMap w_map;  // [K / 64][E * N][64], boxes of a stage
+  // [K / 64][E * N][64], boxes of a stage; with gate_up_halves [K / 64][groups of 8 rows of
+  // gate][gate or up][8][64], so that a box has the rows of both in turns.
+  CUtensorMap w_map;
   CUtensorMap x_map;  // [K / 64][M][64]; only without experts
   StreamGemmParams p;
   int stage_k, num_stages, stages_a_unit;
@@ -237,6 +239,11 @@ class Feeder {
   }
   __device__ void copy_weights(const Cursor& at) {
     if (threadIdx.x % 32 != 0) return;
+    if (plan_.p.gate_up_halves) {
+      const int group = at.unit.expert * (plan_.p.out_size / 8) + at.unit.matrix_row / kTileRows;
+      box_copy_5d(stage(at), &plan_.w_map, 0, group, at.k / kPanel, &full_[at.stage], policy_);
+      return;
+    }
     const int row = at.unit.expert * plan_.p.out_size + at.unit.matrix_row;
     box_copy(stage(at), &plan_.w_map, 0, row, at.k / kPanel, &full_[at.stage], policy_);
   }
@@ -462,6 +469,9 @@ void check_params(const StreamGemmParams& p, const StreamGemmConfig& config) {
     refuse("out_size is " + std::to_string(p.out_size) +
            ": above 0, and for swiglu a multiple of 16, is wanted");
   }
+  if (p.gate_up_halves && p.epilogue != StreamEpilogue::kSwiglu) {
+    refuse("gate_up_halves goes with swiglu alone");
+  }
   if (p.num_experts < 1 || p.num_experts > kMaxExperts ||
       (p.num_experts > 1 && p.expert_offsets == nullptr)) {
     refuse("num_experts is " + std::to_string(p.num_experts) +
@@ -515,6 +525,21 @@ CUtensorMap panel_map(const void* data, int64_t rows, const StreamGemmParams& p,
                          {kPanel, box_rows, stage_k / kPanel});
 }
 
+// The weights of all experts in boxes of row_tiles * 16 rows and stage_k columns.
+CUtensorMap weight_map(const StreamGemmParams& p, const StreamGemmConfig& config) {
+  if (!p.gate_up_halves) {
+    return panel_map(p.w, int64_t{p.num_experts} * p.out_size, p, p.in_size,
+                     kTileRows * config.row_tiles, config.stage_k);
+  }
+  constexpr int64_t kGroup = kTileRows / 2;
+  const int64_t half = p.out_size / 2;  // rows of gate
+  const int64_t groups = (int64_t{p.num_experts} * p.out_size - half) / kGroup;
+  return make_tensor_map_5d(
+      p.w, p.type, {kPanel, kGroup, 2, groups, p.in_size / kPanel},
+      {p.in_size, half * p.in_size, kGroup * p.in_size, kPanel},
+      {kPanel, static_cast<int>(kGroup), 2, config.row_tiles, config.stage_k / kPanel});
+}
+
 }  // namespace
 
 StreamGemmConfig stream_gemm_config(const StreamGemmParams& p) {
@@ -544,8 +569,7 @@ void launch_stream_gemm(const StreamGemmParams& params, const StreamGemmConfig& 
   const int rows_a_unit = kTileRows * config.row_tiles;
   const int tokens_a_unit = kTileTokens * config.token_tiles;
   const bool grouped = params.expert_offsets != nullptr;
-  Plan plan{.w_map = panel_map(params.w, int64_t{params.num_experts} * params.out_size, params,
-                               params.in_size, rows_a_unit, config.stage_k),
+  Plan plan{.w_map = weight_map(params, config),
             .x_map = {},
             .p = params,
             .stage_k = config.stage_k,

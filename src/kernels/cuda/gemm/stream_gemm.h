@@ -17,8 +17,7 @@ enum class StreamEpilogue {
   kStore,     // out [M, N] of `type`
   kStoreF32,  // out [M, N] F32
   kAddF32,    // out [M, N] F32 += product
-  // out [M, N / 2] of `type`: silu(gate) * up, where rows 16b .. 16b+7 of the matrix are rows
-  // 8b .. 8b+7 of the gate projection and rows 16b+8 .. 16b+15 those of the up projection.
+  // out [M, N / 2] of `type`: silu(gate) * up. Rows of the matrix as gate_up_halves says.
   kSwiglu,
 };
 
@@ -30,6 +29,10 @@ struct StreamGemmParams {
   const float* bias = nullptr;  // [N] or nullptr; kStore and kStoreF32
   ElementType type = ElementType::kBf16;
   StreamEpilogue epilogue = StreamEpilogue::kStore;
+  // kSwiglu alone. false: rows 16b .. 16b+7 of the matrix are rows 8b .. 8b+7 of the gate
+  // projection and rows 16b+8 .. 16b+15 those of the up projection. true: N/2 rows of gate, then
+  // N/2 of up, as checkpoints have them; the copy engine brings them together.
+  bool gate_up_halves = false;
   int num_rows = 0;        // M of one matrix; for experts an upper bound of all rows
   int out_size = 0;        // N; a multiple of 16 for kSwiglu
   int in_size = 0;         // K, a multiple of 64

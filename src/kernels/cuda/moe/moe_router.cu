@@ -45,7 +45,7 @@ constexpr int kSelectWarps = kSelectThreads / 32;
 constexpr int64_t kFusedSortSlots = kSelectWarps * kSlotsPerWarp;
 
 // The workspace: tickets, the sort's workspace, partial logits.
-constexpr size_t kTicketBytes = 128;
+constexpr size_t kTicketBytes = kMoeRouterZeroBytes;
 constexpr int kMaxSlotsPerRow = kMoeMaxTopK + kMoeMaxShared;
 
 struct Plan {

@@ -57,6 +57,8 @@ struct MoeRouterParams {
 
 // Enough for any num_rows up to max_rows, the sort included.
 size_t moe_router_workspace_bytes(int64_t max_rows, const MoeRouterParams& shape);
+// Of its beginning: what really has to be zero before the first use.
+inline constexpr size_t kMoeRouterZeroBytes = 128;
 
 // Enqueues one kernel for few tokens, a few for many; none depends on more than the parameters. A
 // token's ids and weights are the same bits in any batch. Infinite activations give NaN logits.

@@ -32,6 +32,7 @@ struct Case {
   bool bias = false;
   std::vector<int> expert_rows = {};  // rows of each expert; empty: one matrix
   int slots_per_row = 1;
+  bool halves = false;
 };
 
 template <class T>
@@ -66,9 +67,10 @@ struct Problem {
     const int row = c.expert_rows.empty() ? p : slots[static_cast<size_t>(p)] / c.slots_per_row;
     switch (c.epilogue) {
       case StreamEpilogue::kSwiglu: {
-        const int first = column / 8 * 16 + column % 8;
+        const int first = c.halves ? column : column / 8 * 16 + column % 8;
         const double gate = product(expert, row, first);
-        return gate / (1.0 + std::exp(-gate)) * product(expert, row, first + 8);
+        const int up = first + (c.halves ? c.out_size / 2 : 8);
+        return gate / (1.0 + std::exp(-gate)) * product(expert, row, up);
       }
       case StreamEpilogue::kAddF32:
         return start[static_cast<size_t>(p) * out_size + column] + product(expert, row, column);
@@ -97,6 +99,7 @@ struct Problem {
     p.bias = c.bias ? bias_dev.data() : nullptr;
     p.type = kTypeOf<T>;
     p.epilogue = c.epilogue;
+    p.gate_up_halves = c.halves;
     p.num_rows = out_rows;
     p.out_size = c.out_size;
     p.in_size = c.in_size;
@@ -181,6 +184,16 @@ std::vector<Case> cases() {
   wide.slots_per_row = 9;
   for (int e = 0; e < 161; ++e) wide.expert_rows.push_back(e % 3 == 0 ? e % 7 : 0);
   all.push_back(wide);
+  // Gate and up as checkpoints have them: the same kernels on another map of the weights.
+  const size_t by_eight = all.size();
+  for (size_t i = 0; i < by_eight; ++i) {
+    if (all[i].epilogue != E::kSwiglu) continue;
+    all.push_back(all[i]);
+    all.back().halves = true;
+  }
+  all.push_back({"halves that end inside a unit", 3, 48, 512, E::kSwiglu});
+  all.back().halves = true;
+  all.push_back({"the last expert's halves", 5, 80, 320, E::kSwiglu, false, {0, 2, 0, 9}, 3, true});
   return all;
 }
 
@@ -226,6 +239,10 @@ CUDA_TEST(StreamGemmRefusesWhatItCannotDo) {
   p.out_size = 24;
   expect_refused([&] { launch_stream_gemm(p, kNumSms, nullptr); }, "out_size is 24");
   p.out_size = 32;
+  p.gate_up_halves = true;
+  p.epilogue = StreamEpilogue::kStore;
+  expect_refused([&] { launch_stream_gemm(p, kNumSms, nullptr); }, "gate_up_halves");
+  p.gate_up_halves = false;
   p.num_experts = 2;
   expect_refused([&] { launch_stream_gemm(p, kNumSms, nullptr); }, "num_experts");
 }

@@ -1,5 +1,5 @@
 // Mirrors: src/kernels/cuda/moe/moe_gather.cu, src/kernels/cuda/moe/moe_combine.cu,
-// src/kernels/cuda/moe/silu_mul.cu
+// src/kernels/cuda/moe/silu_mul.cu, src/kernels/cuda/moe/moe_import.cu
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -10,6 +10,7 @@
 #include "kernels/cuda/common/device_array.h"
 #include "kernels/cuda/moe/moe_combine.h"
 #include "kernels/cuda/moe/moe_gather.h"
+#include "kernels/cuda/moe/moe_import.h"
 #include "kernels/cuda/moe/silu_mul.h"
 #include "test_values.h"
 
@@ -149,6 +150,94 @@ CUDA_TEST(CombineAddsEverySlotByItsWeight) {
   }
 }
 
+// Without a residual: the same sum, rounded once, over whatever was there.
+template <class Y, class Out>
+void check_combine_alone(const Case& c) {
+  const size_t size = static_cast<size_t>(c.num_rows) * c.width();
+  const std::vector<float> weights = normal_values<float>(c.num_slots(), 0.5f, 18);
+  const std::vector<Y> y = normal_values<Y>(c.num_slots() * c.width(), 1.0f, 19);
+  const Permutation order = permute(c.num_slots(), 20);
+  const DeviceArray<float> zeros(std::vector<float>(size, 0.0f)), weights_dev(weights);
+  const DeviceArray<Y> y_dev(y);
+  const DeviceArray<int32_t> positions(order.position_of);
+  const DeviceArray<Out> out(size);
+  poison(out);
+  MoeCombineParams p{.residual = zeros.data(),
+                     .y = y_dev.data(),
+                     .weights = weights_dev.data(),
+                     .position_of = positions.data(),
+                     .y_type = kTypeOf<Y>,
+                     .out_type = kTypeOf<Out>,
+                     .num_rows = c.num_rows,
+                     .slots_per_row = c.slots_per_row,
+                     .hidden_size = c.hidden_size};
+  launch_moe_combine(p, nullptr);
+  p.residual = nullptr;
+  p.out = out.data();
+  launch_moe_combine(p, nullptr);
+  std::vector<Out> wanted;
+  for (const float sum : zeros.download()) wanted.push_back(narrow<Out>(sum));
+  expect(first_difference(out.download(), wanted).empty(), describe(c) + "into a new row");
+}
+
+CUDA_TEST(CombineWithoutAResidualWritesTheRoundedSum) {
+  for (const Case& c : kCases) {
+    if (cuda_test::leaves_out(c.numbers())) continue;
+    check_combine_alone<float, Bf16>(c), check_combine_alone<float, __half>(c);
+    check_combine_alone<Bf16, Bf16>(c), check_combine_alone<__half, __half>(c);
+  }
+}
+
+CUDA_TEST(ImportTakesNumbersOfEitherSizeAndWeightsOfAnyType) {
+  constexpr int kExperts = 7;
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < 1000; ++i) ids.push_back(i % 11 - 2);  // some are no expert
+  ids[5] = int64_t{1} << 40;
+  Ints wanted_ids, narrow_ids;
+  for (const int64_t id : ids) {
+    wanted_ids.push_back(id >= 0 && id < kExperts ? static_cast<int32_t>(id) : -1);
+    narrow_ids.push_back(static_cast<int32_t>(std::min<int64_t>(id, kExperts)));
+  }
+  const auto check = [&](auto zero, bool wide) {
+    using W = decltype(zero);
+    const std::vector<W> weights = normal_values<W>(ids.size(), 0.5f, 21);
+    const DeviceArray<int64_t> wide_dev(ids);
+    const DeviceArray<int32_t> narrow_dev(narrow_ids), to_ids(ids.size());
+    const DeviceArray<W> weights_dev(weights);
+    const DeviceArray<float> to_weights(ids.size());
+    poison(to_ids), poison(to_weights);
+    launch_moe_import({.expert_ids = wide ? static_cast<void*>(wide_dev.data()) : narrow_dev.data(),
+                       .ids_64_bit = wide,
+                       .weights = weights_dev.data(),
+                       .weights_type = kTypeOf<W>,
+                       .to_ids = to_ids.data(),
+                       .to_weights = to_weights.data(),
+                       .num_slots = static_cast<int64_t>(ids.size()),
+                       .num_experts = kExperts},
+                      nullptr);
+    expect(to_ids.download() == wanted_ids, "expert numbers");
+    std::vector<float> wanted;
+    for (const W weight : weights) wanted.push_back(static_cast<float>(weight));
+    expect(to_weights.download() == wanted, "weights");
+  };
+  check(0.0f, true), check(narrow<Bf16>(0.0f), true), check(narrow<__half>(0.0f), false);
+}
+
+CUDA_TEST(WidenKeepsEveryValue) {
+  const auto check = [](auto zero) {
+    using T = decltype(zero);
+    const std::vector<T> values = normal_values<T>(8 * 777, 3.0f, 22);
+    const DeviceArray<T> from(values);
+    const DeviceArray<float> to(values.size());
+    poison(to);
+    launch_widen(from.data(), kTypeOf<T>, to.data(), 8 * 777, nullptr);
+    std::vector<float> wanted;
+    for (const T value : values) wanted.push_back(static_cast<float>(value));
+    expect(to.download() == wanted, "widened values");
+  };
+  check(narrow<Bf16>(0.0f)), check(narrow<__half>(0.0f));
+}
+
 template <class In, class Out>
 void check_silu_mul(int64_t num_rows, int width, int interleave, int num_valid) {
   const size_t columns = static_cast<size_t>(width);
@@ -228,6 +317,27 @@ CUDA_TEST(WrongRowParametersAreRefusedByName) {
       launch_moe_combine, combine, [](auto& p) { p.slots_per_row = 41; }, "slots_per_row is 41");
   refused(
       launch_moe_combine, combine, [](auto& p) { ++p.residual; }, "residual is not aligned");
+  refused(
+      launch_moe_combine, combine, [](auto& p) { p.residual = nullptr; }, "out is null");
+  const auto alone = [&](auto& p) { p.residual = nullptr, p.out = memory.data(); };
+  refused(
+      launch_moe_combine, combine, [&](auto& p) { alone(p), p.out_type = ElementType::kF32; },
+      "out_type is float32");
+  refused(
+      launch_moe_combine, combine, [&](auto& p) { alone(p), p.y_type = ElementType::kF16; },
+      "y_type");
+  const MoeImportParams import{.expert_ids = memory.data(),
+                               .weights = memory.data(),
+                               .to_ids = ints.data(),
+                               .to_weights = memory.data(),
+                               .num_slots = 4,
+                               .num_experts = 2};
+  refused(
+      launch_moe_import, import, [](auto& p) { p.num_experts = 0; }, "num_experts is 0");
+  refused(
+      launch_moe_import, import, [](auto& p) { p.to_ids = nullptr; }, "to_ids is null");
+  expect_refused([&] { launch_widen(memory.data(), ElementType::kF32, memory.data(), 8, nullptr); },
+                 "type is float32");
   const SiluMulParams silu{
       .gate_up = memory.data(), .out = memory.data(), .num_rows = 2, .width = 64};
   refused(

@@ -1,0 +1,1 @@
+"""The model's commands, under the names of TensorRT-LLM's users."""
