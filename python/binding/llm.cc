@@ -120,6 +120,20 @@ nb::list submit(EngineHandle& self, const nb::list& prompts, const nb::list& sam
   return handles;
 }
 
+// LLM::render_chat and LLM::encode_chat, with ChatOptions one by one.
+template <class Result>
+auto chat_call(Result (LLM::*method)(const std::string&, const ChatOptions&) const) {
+  return [method](EngineHandle& self, const std::string& messages, const std::string& tools,
+                  bool prompt, std::optional<bool> thinking, const std::string& kwargs) {
+    return without_gil(self, [&](LLM& llm) {
+      return (llm.*method)(messages, {.tools_json = tools,
+                                      .add_generation_prompt = prompt,
+                                      .enable_thinking = thinking,
+                                      .template_kwargs_json = kwargs});
+    });
+  };
+}
+
 void bind_requests(nb::class_<EngineHandle>& engine) {
   using E = EngineHandle;
   engine
@@ -129,32 +143,12 @@ void bind_requests(nb::class_<EngineHandle>& engine) {
                    "list[SamplingParams], priority: int, timeout_ms: float, cache_salt: str) -> "
                    "list[Stream]"),
            "Queues all, or raises before any runs.")
-      .def(
-          "render_chat",
-          [](E& self, const std::string& messages, const std::string& tools, bool prompt,
-             std::optional<bool> thinking, const std::string& kwargs) {
-            return without_gil(self, [&](LLM& llm) {
-              return llm.render_chat(messages, {.tools_json = tools,
-                                                .add_generation_prompt = prompt,
-                                                .enable_thinking = thinking,
-                                                .template_kwargs_json = kwargs});
-            });
-          },
-          nb::arg("messages_json"), nb::arg("tools_json"), nb::arg("add_generation_prompt"),
-          nb::arg("enable_thinking").none(), nb::arg("template_kwargs_json"))
-      .def(
-          "encode_chat",
-          [](E& self, const std::string& messages, const std::string& tools, bool prompt,
-             std::optional<bool> thinking, const std::string& kwargs) {
-            return without_gil(self, [&](LLM& llm) {
-              return llm.encode_chat(messages, {.tools_json = tools,
-                                                .add_generation_prompt = prompt,
-                                                .enable_thinking = thinking,
-                                                .template_kwargs_json = kwargs});
-            });
-          },
-          nb::arg("messages_json"), nb::arg("tools_json"), nb::arg("add_generation_prompt"),
-          nb::arg("enable_thinking").none(), nb::arg("template_kwargs_json"))
+      .def("render_chat", chat_call(&LLM::render_chat), nb::arg("messages_json"),
+           nb::arg("tools_json"), nb::arg("add_generation_prompt"),
+           nb::arg("enable_thinking").none(), nb::arg("template_kwargs_json"))
+      .def("encode_chat", chat_call(&LLM::encode_chat), nb::arg("messages_json"),
+           nb::arg("tools_json"), nb::arg("add_generation_prompt"),
+           nb::arg("enable_thinking").none(), nb::arg("template_kwargs_json"))
       .def(
           "chat_parser",
           [](E& self, const std::vector<int32_t>& ids, const std::string& tools) {

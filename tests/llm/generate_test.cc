@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "glmoe/llm.h"
-#include "support/golden.h"
+#include "support/demo_model.h"
 
 namespace glmoe {
 namespace {
@@ -16,32 +16,8 @@ namespace {
 using namespace testing;
 using ::testing::HasSubstr;
 
-LlmOptions demo_options() {
-  LlmOptions options;
-  options.model = demo_folder();
-  options.num_threads = 2;
-  options.kv_cache.max_tokens = 8192;
-  return options;
-}
-
-class Generate : public ::testing::Test {
+class Generate : public DemoModel {
  protected:
-  static void SetUpTestSuite() { llm_ = new LLM(demo_options()); }
-  static void TearDownTestSuite() {
-    delete llm_;
-    llm_ = nullptr;
-  }
-
-  static std::string ask(const std::string& question) {
-    const std::string messages = Json::array({{{"role", "user"}, {"content", question}}}).dump();
-    return llm_->render_chat(messages, {.enable_thinking = false});
-  }
-  static SamplingParams greedy(int64_t max_tokens = 64) {
-    SamplingParams sampling;
-    sampling.temperature = 0.0f;
-    sampling.max_tokens = max_tokens;
-    return sampling;
-  }
   // The message of the Error that submitting this throws; empty where it does not.
   static std::string refusal(const Prompt& prompt, const SamplingParams& sampling) {
     try {
@@ -52,10 +28,7 @@ class Generate : public ::testing::Test {
     }
     return "";
   }
-
-  static LLM* llm_;
 };
-LLM* Generate::llm_ = nullptr;
 
 TEST_F(Generate, StreamedPiecesAddUpToTheWholeAnswer) {
   const RequestOutput whole = llm_->generate(ask("What is a violin?"), greedy());

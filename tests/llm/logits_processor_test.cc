@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include "glmoe/llm.h"
-#include "support/golden.h"
+#include "support/demo_model.h"
 
 namespace glmoe {
 namespace {
@@ -16,35 +16,7 @@ namespace {
 using namespace testing;
 using ::testing::HasSubstr;
 
-LlmOptions demo_options() {
-  LlmOptions options;
-  options.model = demo_folder();
-  options.num_threads = 2;
-  options.kv_cache.max_tokens = 8192;
-  return options;
-}
-
-class ProcessedLogits : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() { llm_ = new LLM(demo_options()); }
-  static void TearDownTestSuite() {
-    delete llm_;
-    llm_ = nullptr;
-  }
-  static std::string ask(const std::string& question) {
-    const std::string messages = Json::array({{{"role", "user"}, {"content", question}}}).dump();
-    return llm_->render_chat(messages, {.enable_thinking = false});
-  }
-  static SamplingParams greedy(int64_t max_tokens) {
-    SamplingParams sampling;
-    sampling.temperature = 0.0f;
-    sampling.max_tokens = max_tokens;
-    return sampling;
-  }
-
-  static LLM* llm_;
-};
-LLM* ProcessedLogits::llm_ = nullptr;
+class ProcessedLogits : public DemoModel {};
 
 TEST_F(ProcessedLogits, ALogitsProcessorSeesTheTokensAndDecidesTheNext) {
   const std::vector<int32_t> forced = {300, 301, 302, 303, 304};
