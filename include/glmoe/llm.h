@@ -155,7 +155,8 @@ class LLM {
 
   // Queues a request and returns at once.
   [[nodiscard]] ResponseStream submit(Request request);
-  // Queues all, or throws before any runs, as generate() does: the queue may be full.
+  // Queues all, or throws before any runs, as generate() does; the queue is never too full for
+  // them.
   [[nodiscard]] std::vector<ResponseStream> submit_all(const std::vector<Request>& requests);
   void cancel(uint64_t request_id);
 
@@ -201,7 +202,6 @@ class LLM {
   friend struct LlmFactory;  // src/llm/llm_factory.h
   struct Impl;
   explicit LLM(std::unique_ptr<Impl> impl);
-  ResponseStream submit_waited_for(const Request& request);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -45,9 +46,6 @@ struct EngineOptions {
   uint64_t seed = 0;
 };
 
-// Whether a request may find the queue full: one that its caller waits for is never refused.
-enum class QueueLimit { kApplies, kIgnored };
-
 class Engine {
  public:
   // `tokenizer` may be null: then prompts are token ids and outputs have no text.
@@ -57,8 +55,10 @@ class Engine {
 
   // Checks the request and queues it. Throws kInvalidArgument before anything runs, kUnavailable
   // where the queue is full or the engine can't go on.
-  std::shared_ptr<RequestState> submit(const Request& request,
-                                       QueueLimit limit = QueueLimit::kApplies);
+  std::shared_ptr<RequestState> submit(const Request& request);
+  // As submit() for requests whose caller waits: all are checked before the first is queued, and
+  // the queue is never too full for them. An error names the prompt where there are several.
+  std::vector<std::shared_ptr<RequestState>> submit_all(std::span<const Request> requests);
   void cancel(uint64_t request_id);
   EngineStats stats() const;
   // Cancels everything, waits for the step that runs and lets the executor go. Streams stay
@@ -82,6 +82,7 @@ class Engine {
     std::shared_ptr<RequestState> state;
     AnswerState answer;
   };
+  enum class QueueLimit { kApplies, kIgnored };
   enum class Emit { kAll, kWithStopStrings };
   using Tasks = std::vector<std::packaged_task<void()>>;
 
@@ -90,7 +91,8 @@ class Engine {
   SequenceRequest make_sequence(const Request& request, std::vector<int32_t> ids,
                                 uint64_t request_id, double submitted_ms) const;
   uint64_t take_request_id();
-  void enqueue(Submission submission, QueueLimit limit);
+  Submission make_submission(const Request& request);
+  void enqueue(std::span<Submission> submissions, QueueLimit limit);
   void run_task(Tasks& queue, std::packaged_task<void()> task);
 
   // On the engine's thread.

@@ -1,7 +1,10 @@
 // The callers' side of the engine: requests are checked, tokenised and queued on their threads.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -83,7 +86,7 @@ uint64_t Engine::take_request_id() {
   return next_request_id_++;
 }
 
-std::shared_ptr<RequestState> Engine::submit(const Request& request, QueueLimit limit) {
+Engine::Submission Engine::make_submission(const Request& request) {
   const double submitted_ms = clock_.now_ms();
   check_request(request);
   std::vector<int32_t> ids = prompt_ids(request);
@@ -112,12 +115,33 @@ std::shared_ptr<RequestState> Engine::submit(const Request& request, QueueLimit 
     submission.answers.emplace_back(tokenizer_.get(), sampling, i);
     sequence.sampling.num_prompt_logprobs = -1;  // once a request is enough
   }
+  return submission;
+}
+
+std::shared_ptr<RequestState> Engine::submit(const Request& request) {
+  Submission submission = make_submission(request);
   std::shared_ptr<RequestState> state = submission.state;
-  enqueue(std::move(submission), limit);
+  enqueue({&submission, 1}, QueueLimit::kApplies);
   return state;
 }
 
-void Engine::enqueue(Submission submission, QueueLimit limit) {
+std::vector<std::shared_ptr<RequestState>> Engine::submit_all(std::span<const Request> requests) {
+  std::vector<Submission> submissions;
+  std::vector<std::shared_ptr<RequestState>> states;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    try {
+      submissions.push_back(make_submission(requests[i]));
+    } catch (const Error& error) {
+      if (requests.size() == 1) throw;
+      throw Error(error.code(), fmt::format("prompt {}: {}", i, error.what()));
+    }
+    states.push_back(submissions.back().state);
+  }
+  enqueue(submissions, QueueLimit::kIgnored);
+  return states;
+}
+
+void Engine::enqueue(std::span<Submission> submissions, QueueLimit limit) {
   {
     std::lock_guard lock(mutex_);
     if (stop_) fail(ErrorCode::kUnavailable, "the engine is shutting down");
@@ -127,8 +151,8 @@ void Engine::enqueue(Submission submission, QueueLimit limit) {
            "try again later",
            num_queued_, options_.max_queued_requests);
     }
-    ++num_queued_;
-    submissions_.push_back(std::move(submission));
+    num_queued_ += static_cast<int64_t>(submissions.size());
+    std::ranges::move(submissions, std::back_inserter(submissions_));
   }
   wake_.notify_one();
 }

@@ -232,22 +232,12 @@ ResponseStream LLM::submit(Request request) {
       ResponseStream::Impl{impl_->engine, impl_->engine->submit(request)}));
 }
 
-ResponseStream LLM::submit_waited_for(const Request& request) {
-  return ResponseStream(std::make_unique<ResponseStream::Impl>(
-      ResponseStream::Impl{impl_->engine, impl_->engine->submit(request, QueueLimit::kIgnored)}));
-}
-
 std::vector<ResponseStream> LLM::submit_all(const std::vector<Request>& requests) {
-  // A bad request throws here, and the streams already made cancel theirs.
   std::vector<ResponseStream> streams;
   streams.reserve(requests.size());
-  for (size_t i = 0; i < requests.size(); ++i) {
-    try {
-      streams.push_back(submit_waited_for(requests[i]));
-    } catch (const Error& error) {
-      if (requests.size() == 1) throw;
-      throw Error(error.code(), fmt::format("prompt {}: {}", i, error.what()));
-    }
+  for (std::shared_ptr<RequestState>& state : impl_->engine->submit_all(requests)) {
+    streams.push_back(ResponseStream(std::make_unique<ResponseStream::Impl>(
+        ResponseStream::Impl{impl_->engine, std::move(state)})));
   }
   return streams;
 }
@@ -255,7 +245,7 @@ std::vector<ResponseStream> LLM::submit_all(const std::vector<Request>& requests
 void LLM::cancel(uint64_t request_id) { impl_->engine->cancel(request_id); }
 
 RequestOutput LLM::generate(const Prompt& prompt, const SamplingParams& sampling) {
-  return submit_waited_for({.prompt = prompt, .sampling = sampling}).result();
+  return submit_all({{.prompt = prompt, .sampling = sampling}}).front().result();
 }
 
 std::vector<RequestOutput> LLM::generate(const std::vector<Prompt>& prompts,

@@ -86,6 +86,10 @@ TEST(ResponseStream, OneBadRequestOfManyIsNamedAndNothingRuns) {
     EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
     EXPECT_THAT(error.what(), HasSubstr("prompt 1: "));
   }
+  (void)llm.generate("hello", tokens(3));
+  const EngineStats stats = llm.stats();
+  EXPECT_EQ(stats.num_running, 0);
+  EXPECT_EQ(stats.generated_tokens, 3);
 }
 
 TEST(Quantization, OfAModelThatHasNoneIsRefusedWithItsName) {
