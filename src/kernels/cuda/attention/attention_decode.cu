@@ -19,14 +19,18 @@ constexpr const char* kOp = "attention_decode";
 constexpr int kThreads = kConsumerThreads + 32;
 constexpr int kStages = 5;
 constexpr int kStageBytes = 2 * kPlaneBytes<kDecodeTile>;
+// Tiles under way while the kernel before is not done: enough to keep memory busy. More would queue
+// in front of what its last blocks still have to read.
+constexpr int kEarlyTiles = 2;
 constexpr int kSharedAlignment = 1024;
 
 struct Shared {
   unsigned char stages[kStages][kStageBytes];
   alignas(16) float sums[kGatherBytes / sizeof(float)];  // of the warps, of stored nodes
   uint64_t full[kStages], empty[kStages];
-  bool last;         // of last_to_store
-  DecodeWork start;  // of this block
+  uint64_t earlier_done;  // the consumers have waited for earlier kernels
+  bool last;              // of last_to_store
+  DecodeWork start;       // of this block
   int tiles_before[kMaxDecodeSequences + 1];
   int kv_lens[kMaxDecodeSequences];
   int rows[kMaxDecodeSequences];
@@ -60,8 +64,18 @@ struct Producer {
   StageCursor at;
   int sequence = -1, kv_len = 0;
   bool has_waited = false;
+  int num_started = 0;  // tiles, until all stages have had one
 
-  __device__ void wait_for_stage() { barrier_wait(&shared.empty[at.stage], at.parity ^ 1); }
+  __device__ void wait_for_stage() {
+    barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
+    if (num_started == kStages) return;
+    if (num_started >= kEarlyTiles) {
+      uint64_t* earlier_tile = &shared.full[num_started - kEarlyTiles];
+      while (!barrier_is_done(earlier_tile, 0) && !barrier_is_done(&shared.earlier_done, 0)) {
+      }
+    }
+    ++num_started;
+  }
   __device__ void wait_for_writes() {
     if (!has_waited) wait_for_earlier_kernels();
     has_waited = true;
@@ -244,6 +258,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   let_next_kernel_start();
   if (threadIdx.x == kConsumerThreads) {
     prefetch_map(&map);
+    barrier_init(&shared.earlier_done, 1);
     for (int s = 0; s < kStages; ++s) {
       barrier_init(&shared.full[s], 1);
       barrier_init(&shared.empty[s], kConsumers);
@@ -256,6 +271,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     Producer{k, &map, shared}.run();
   } else {
     wait_for_earlier_kernels();
+    if (threadIdx.x == 0) barrier_arrive(&shared.earlier_done);
     Consumer<T>{k, shared}.run();
   }
 }
