@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "glmoe/error.h"
+#include "kernels/cpu/target.h"
 #include "ops/ref/attention_ref.h"
 #include "ops/ref/rope_ref.h"
 #include "support/compare.h"
@@ -97,6 +98,11 @@ struct AttentionCase {
   float scale = 1.0f;
 };
 
+// Whether attention takes its products from bfloat16 numbers (docs/kernels/cpu-attention.md).
+bool computes_in_bf16(DType dtype, int64_t dim) {
+  return dtype == DType::kBF16 && dim % 32 == 0 && cpu_target() == CpuTarget::kAvx512Bf16;
+}
+
 class AttentionCases : public ::testing::TestWithParam<AttentionCase> {};
 
 TEST_P(AttentionCases, MatchTheReference) {
@@ -117,11 +123,21 @@ TEST_P(AttentionCases, MatchTheReference) {
   std::vector<float> found(static_cast<size_t>(c.rows * out_width)), wanted(found.size());
   paged_attention(env.context(), matrix_view(queries, c.rows, width), shape, tail, cache.view,
                   matrix_view(found, c.rows, out_width));
+  // Where the products are of bfloat16 numbers a weight is off by at most 2^-9 of itself, so what
+  // is weighed by at most 2^-9 of the largest value. Queries keep 16 bits, which puts a score off
+  // by 2^-17 of the sum of its products' magnitudes, and every weight by twice that.
+  double of_rounding = 0.0;
+  if (computes_in_bf16(c.dtype, c.dim)) {
+    const double score = 0x1p-17 * c.scale * c.scale * std::sqrt(static_cast<double>(c.dim));
+    of_rounding = (0x1p-9 + 2 * score) * c.scale;
+  }
   ref::paged_attention(matrix_view(queries, c.rows, width), shape, tail, cache.view,
                        matrix_view(wanted, c.rows, out_width));
-  EXPECT_TRUE(all_close(
-      found, wanted,
-      {.absolute = 2e-6 * c.scale, .relative = 2e-5, .cosine = 1e-9, .row_length = out_width}));
+  EXPECT_TRUE(all_close(found, wanted,
+                        {.absolute = of_rounding + 2e-6 * c.scale,
+                         .relative = 2e-5,
+                         .cosine = of_rounding > 0.0 ? 0x1p-17 : 1e-9,
+                         .row_length = out_width}));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -137,14 +153,17 @@ INSTANTIATE_TEST_SUITE_P(
                       AttentionCase{"GlmDecode", 24, 2, 128, 16, 1000, 1, DType::kBF16},
                       AttentionCase{"GlmPrefill", 12, 1, 128, 16, 160, 160, DType::kBF16},
                       AttentionCase{"LongDecode", 12, 1, 64, 32, 4095, 1, DType::kF16},
+                      AttentionCase{"LongDecodeBf16", 25, 1, 128, 64, 4094, 2, DType::kBF16},
+                      AttentionCase{"NarrowHeadsBf16", 7, 7, 32, 16, 700, 67, DType::kBF16},
                       AttentionCase{"LongChunk", 2, 1, 16, 16, 1500, 30, DType::kF32},
                       AttentionCase{"SplitEdge", 2, 1, 16, 16, 513, 2, DType::kF32},
                       AttentionCase{"LargeNumbers", 4, 2, 32, 16, 600, 5, DType::kF32, 300.0f}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Attention, APromptInAnyChunksGivesTheSameBits) {
-  for (const int64_t page : {1, 8, 16, 32, 64}) {
-    const AttentionShape shape{12, 2, 32, page};
+  for (const auto& [page, dim] : {std::pair{1, 32}, std::pair{8, 32}, std::pair{16, 128},
+                                  std::pair{32, 96}, std::pair{64, 48}}) {
+    const AttentionShape shape{12, 2, dim, page};
     const RopeTable rope(1000, 16, kTheta);
     const auto qkv = random_floats(200 * qkv_width(shape), 41);
     const auto whole = run_chunked(shape, DType::kBF16, qkv, 200, 1, false, rope);
@@ -183,18 +202,23 @@ TEST(Attention, BlocksOfAnySizeGiveTheSameBits) {
 }
 
 TEST(Attention, ALaterTokenCannotTouchAnEarlierOneNotEvenWithNan) {
-  for (const int64_t group : {1, 4, 12}) {
-    const AttentionShape shape{group, 1, 16, 16};
-    const RopeTable rope(100, 16, kTheta);
-    const int64_t width = qkv_width(shape);
-    auto qkv = random_floats(40 * width, 9);
-    const auto healthy = run_chunked(shape, DType::kF32, qkv, 40, 1, false, rope);
-    std::fill(qkv.begin() + 25 * width, qkv.begin() + 26 * width,
-              std::numeric_limits<float>::quiet_NaN());
-    const auto broken = run_chunked(shape, DType::kF32, qkv, 40, 1, false, rope);
-    const auto before = static_cast<size_t>(25 * group * 16);
-    EXPECT_TRUE(same_bits(std::span(broken).first(before), std::span(healthy).first(before)));
-    EXPECT_TRUE(std::isnan(broken[before])) << "the broken token itself must show";
+  for (const auto& [dtype, dim] : {std::pair{DType::kF32, 16}, std::pair{DType::kBF16, 64}}) {
+    for (const int64_t group : {1, 4, 12}) {
+      for (const int64_t bad : {25, 26}) {  // beside an earlier key in a pair, and not
+        const AttentionShape shape{group, 1, dim, 16};
+        const RopeTable rope(100, dim, kTheta);
+        const int64_t width = qkv_width(shape);
+        auto qkv = random_floats(40 * width, 9);
+        const auto healthy = run_chunked(shape, dtype, qkv, 40, 1, false, rope);
+        std::fill(qkv.begin() + bad * width, qkv.begin() + (bad + 1) * width,
+                  std::numeric_limits<float>::quiet_NaN());
+        const auto broken = run_chunked(shape, dtype, qkv, 40, 1, false, rope);
+        const auto before = static_cast<size_t>(bad * group * dim);
+        EXPECT_TRUE(same_bits(std::span(broken).first(before), std::span(healthy).first(before)))
+            << dtype_name(dtype) << ", group " << group << ", token " << bad;
+        EXPECT_TRUE(std::isnan(broken[before])) << "the broken token itself must show";
+      }
+    }
   }
 }
 

@@ -58,22 +58,29 @@ class ResponseInWork {
 class BodyShare {
  public:
   explicit BodyShare(HttpService& service) : service_(service) {}
-  ~BodyShare() { service_.buffered_body_bytes.fetch_sub(num_bytes_); }
+  ~BodyShare() { give_back(); }
   BodyShare(const BodyShare&) = delete;
   BodyShare& operator=(const BodyShare&) = delete;
 
-  void grow_to(size_t num_bytes) {
+  // False where all together would be more than may be: nothing of this body counts any longer, so
+  // that a request which is refused never costs another its room.
+  [[nodiscard]] bool grow_to(size_t num_bytes) {
     const size_t more = num_bytes - num_bytes_;
+    std::atomic<size_t>& all = service_.buffered_body_bytes;
+    for (size_t before = all.load();;) {
+      if (more > 0 && before + more > service_.limits.max_buffered_body_bytes) {
+        give_back();
+        return false;
+      }
+      if (all.compare_exchange_weak(before, before + more)) break;
+    }
     num_bytes_ = num_bytes;
-    const size_t all = service_.buffered_body_bytes.fetch_add(more) + more;
-    if (more == 0 || all <= service_.limits.max_buffered_body_bytes) return;
-    throw RequestProblem{{.status = 503,
-                          .message = "the server holds as many bytes of requests as it takes",
-                          .code = "too_many_bodies",
-                          .retry_after_s = 1}};
+    return true;
   }
 
  private:
+  void give_back() { service_.buffered_body_bytes.fetch_sub(std::exchange(num_bytes_, 0)); }
+
   HttpService& service_;
   size_t num_bytes_ = 0;
 };
@@ -252,7 +259,13 @@ asio::awaitable<void> Connection::read_body(Exchange& exchange) {
   for (;;) {
     const size_t used = parser.parse_body(input_.data());
     if (used > 0) input_.consume(used);
-    exchange.share.grow_to(parser.body_bytes());
+    if (!exchange.share.grow_to(parser.body_bytes())) {
+      (void)parser.take_body();
+      throw RequestProblem{{.status = 503,
+                            .message = "the server holds as many bytes of requests as it takes",
+                            .code = "too_many_bodies",
+                            .retry_after_s = 1}};
+    }
     if (parser.body_done()) break;
     if (used > 0 && !input_.data().empty()) continue;
     if (input_.ended()) co_return;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/cpu/attention/attention_split.h"
 #include "kernels/cpu/target.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -182,26 +183,6 @@ HWY_INLINE void value_rows(const float* HWY_RESTRICT probabilities, const float*
   }
 }
 
-// Calls body(std::integral_constant<int, R>, first) over [0, count) in register tiles.
-template <class Body>
-HWY_INLINE void for_row_tiles(int64_t count, Body body) {
-  int64_t at = 0;
-  for (; at + kTileRows <= count; at += kTileRows) {
-    body(std::integral_constant<int, kTileRows>(), at);
-  }
-  if constexpr (kTileRows > 6) {
-    for (; at + 6 <= count; at += 6) body(std::integral_constant<int, 6>(), at);
-  }
-  switch (count - at) {
-    case 5: return body(std::integral_constant<int, 5>(), at);
-    case 4: return body(std::integral_constant<int, 4>(), at);
-    case 3: return body(std::integral_constant<int, 3>(), at);
-    case 2: return body(std::integral_constant<int, 2>(), at);
-    case 1: return body(std::integral_constant<int, 1>(), at);
-    default: return;
-  }
-}
-
 // --- softmax
 // ---------------------------------------------------------------------------------------
 
@@ -262,7 +243,7 @@ void attend_queries(const AttentionTile& tile, const Scratch& s, int64_t begin, 
   const auto n = static_cast<int64_t>(lanes());
   const int64_t dim = tile.head_dim, stride = padded_head_dim(dim);
   for (int64_t k = 0; k < count; k += 2 * n) {
-    for_row_tiles(end - begin, [&](auto rows, int64_t at) HWY_ATTR {
+    for_row_tiles<kTileRows>(end - begin, [&](auto rows, int64_t at) HWY_ATTR {
       score_rows<decltype(rows)::value>(s.q + begin + at, s.panels + k * dim, dim,
                                         s.scores + (begin + at) * kKeyTile + k);
     });
@@ -273,7 +254,7 @@ void attend_queries(const AttentionTile& tile, const Scratch& s, int64_t begin, 
   }
   for (int64_t c = 0; c < stride;) {
     const bool pair = c + 2 * n <= stride;
-    for_row_tiles(end - begin, [&](auto rows, int64_t at) HWY_ATTR {
+    for_row_tiles<kTileRows>(end - begin, [&](auto rows, int64_t at) HWY_ATTR {
       constexpr int kRows = decltype(rows)::value;
       const int64_t m = begin + at;
       const auto run = pair ? value_rows<kRows, 2> : value_rows<kRows, 1>;
@@ -287,39 +268,27 @@ void attend_queries(const AttentionTile& tile, const Scratch& s, int64_t begin, 
 template <class T>
 void split_of_type(const AttentionTile& tile, int64_t split, const AttentionPartial& out,
                    float* memory) {
-  const int64_t dim = tile.head_dim, stride = padded_head_dim(dim);
+  const int64_t dim = tile.head_dim;
   const int64_t num_queries = tile.num_queries();
   const Scratch s = lay_out(memory, num_queries, dim);
-  std::fill_n(out.highest, num_queries, -std::numeric_limits<float>::infinity());
-  std::fill_n(out.total, num_queries, 0.0f);
-  std::fill_n(out.weighted, num_queries * stride, 0.0f);
+  start_partial(num_queries, dim, out);
   for (int64_t m = 0; m < num_queries; ++m) {
     s.q[m] = tile.q + m / tile.group * tile.q_stride + m % tile.group * dim;
   }
-  const int64_t last = tile.first_position + tile.num_rows - 1;
-  const int64_t end = std::min((split + 1) * kKeySplit, last + 1);
-  for (int64_t begin = split * kKeySplit; begin < end; begin += kKeyTile) {
-    const T *keys[kKeyTile], *values[kKeyTile];
-    const int64_t count = std::min(kKeyTile, end - begin);
-    for (int64_t k = 0; k < count; ++k) {
-      const int64_t position = begin + k;
-      const int64_t at = tile.block_table[position / tile.tokens_per_block] * tile.block_stride +
-                         position % tile.tokens_per_block * dim;
-      keys[k] = static_cast<const T*>(tile.keys) + at;
-      values[k] = static_cast<const T*>(tile.values) + at;
-    }
-    transpose_keys(keys, count, dim, 2 * static_cast<int64_t>(lanes()), s.panels);
-    widen_values(values, count, dim, stride, s.values);
-    if (begin + kKeyTile <= tile.first_position + 1) {
-      attend_queries(tile, s, 0, num_queries, kKeyTile, out);
-      continue;
-    }
-    // Some row ends inside this tile: row by row, so that a key which a row doesn't see cannot
-    // touch it, be it infinite.
-    for (int64_t r = std::max<int64_t>(0, begin - tile.first_position); r < tile.num_rows; ++r) {
-      const int64_t seen = std::min(kKeyTile, tile.first_position + r + 1 - begin);
-      attend_queries(tile, s, r * tile.group, (r + 1) * tile.group, seen, out);
-    }
+  for_key_tiles<T>(
+      tile, split,
+      [&](const T* const* keys, const T* const* values, int64_t count) HWY_ATTR {
+        transpose_keys(keys, count, dim, 2 * static_cast<int64_t>(lanes()), s.panels);
+        widen_values(values, count, dim, padded_head_dim(dim), s.values);
+      },
+      [&](int64_t begin, int64_t end, int64_t count)
+          HWY_ATTR { attend_queries(tile, s, begin, end, count, out); });
+}
+
+void SoftmaxRows(float* scores, int64_t num_queries, int64_t count, float scale, float* highest,
+                 float* total, float* decay) {
+  for (int64_t m = 0; m < num_queries; ++m) {
+    decay[m] = softmax_row(scores + m * kKeyTile, count, scale, highest + m, total + m);
   }
 }
 
@@ -340,15 +309,23 @@ HWY_AFTER_NAMESPACE();
 namespace glmoe::kernels {
 
 HWY_EXPORT(AttendSplit);
+HWY_EXPORT(SoftmaxRows);
 
 int64_t attention_scratch_floats(int64_t num_queries, int64_t head_dim) {
-  // Panels and values of a tile, scores, decay, and a pointer a query.
-  return 2 * kKeyTile * padded_head_dim(head_dim) + num_queries * (kKeyTile + 3) + 32;
+  // Panels and values of a tile; scores, decay, and a pointer or its numbers a query.
+  return 2 * kKeyTile * padded_head_dim(head_dim) +
+         num_queries * (kKeyTile + 3 + padded_head_dim(head_dim)) + 32;
+}
+
+void softmax_rows(float* scores, int64_t num_queries, int64_t count, float scale, float* highest,
+                  float* total, float* decay) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxRows)(scores, num_queries, count, scale, highest, total, decay);
 }
 
 void attend_split(const AttentionTile& tile, int64_t split, const AttentionPartial& out,
                   float* scratch) {
   cpu_target();
+  if (attends_in_bf16(tile)) return attend_split_bf16(tile, split, out, scratch);
   HWY_DYNAMIC_DISPATCH(AttendSplit)(tile, split, out, scratch);
 }
 
