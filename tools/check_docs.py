@@ -7,6 +7,7 @@ Links in *.md files must name a file or folder of the project, and an anchor in 
 source, script or document may name a place on somebody's machine or a number in a tracker:
 whoever reads the project can follow neither.
 """
+import os
 import pathlib
 import re
 import sys
@@ -24,11 +25,15 @@ MAX_BYTES = 1 << 20
 
 
 def text_files(root):
-    for file in sorted(root.rglob("*")):
-        parts = file.relative_to(root).parts
-        if SKIPPED.isdisjoint(parts) and not parts[0].startswith("build-") and file.is_file() \
-                and file.suffix in TEXTS and file.stat().st_size <= MAX_BYTES:
-            yield file
+    for folder, folders, files in os.walk(root):
+        top = pathlib.Path(folder) == root
+        folders[:] = sorted(f for f in folders
+                            if f not in SKIPPED and not (top and f.startswith("build-")))
+        for name in sorted(files):
+            file = pathlib.Path(folder, name)
+            if name not in SKIPPED and file.suffix in TEXTS and file.is_file() \
+                    and file.stat().st_size <= MAX_BYTES:
+                yield file
 
 
 def without_code(text):
