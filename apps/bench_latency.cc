@@ -320,18 +320,18 @@ void make_room_for(Rows& rows, BenchOptions& options, bool on_gpu) {
           options.llm.max_num_tokens, std::min(batch.batch_size * batch.prompt_len, kMostTokens));
     }
   }
+  LlmOptions room = options.llm;
   int64_t kv_tokens = 0;
   for (std::vector<LatencyBatch>* list : {&rows.decode, &rows.prefill}) {
     for (LatencyBatch& batch : *list) {
       if (list == &rows.decode) set_lead(batch, options.llm.max_num_tokens);
-      LlmOptions room = options.llm;
+      room.kv_cache.max_tokens = options.llm.kv_cache.max_tokens;
       make_room(batch, room);
       kv_tokens = std::max(kv_tokens, room.kv_cache.max_tokens);
-      options.llm.max_batch_size = room.max_batch_size;
     }
   }
-  options.llm.kv_cache.max_tokens = kv_tokens;
-  options.llm.kv_cache.enable_block_reuse = false;  // every token is to be computed
+  room.kv_cache.max_tokens = kv_tokens;
+  options.llm = room;
 }
 
 void bench_table(BenchOptions options, bool on_gpu) {

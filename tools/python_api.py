@@ -42,13 +42,22 @@ def signature(member):
         return member.__name__ + "(...)"
 
 
+def is_shown(base):
+    """Whether a base class is named; the members of the package's own helpers are the class's."""
+    return base is not object and not base.__module__.startswith("glmoe._")
+
+
 def describe_class(name, cls):
-    bases = ", ".join(base.__name__ for base in cls.__bases__ if base is not object)
+    bases = ", ".join(base.__name__ for base in cls.__bases__ if is_shown(base))
     yield f"class {name}({bases})"
     if issubclass(cls, enum.Enum):
         yield from (f"  {member.name} = {member.value}" for member in cls)
         return
-    for member_name, member in sorted(vars(cls).items()):
+    members = {}
+    for part in reversed(cls.__mro__):
+        if part is cls or not is_shown(part) and part is not object:
+            members |= vars(part)
+    for member_name, member in sorted(members.items()):
         if member_name.startswith("_") and member_name != "__init__":
             continue
         function = getattr(member, "__func__", member)

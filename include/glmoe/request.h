@@ -26,7 +26,7 @@ struct SamplingParams {
   int64_t max_tokens = 256;          // generated tokens at most; clamped to what the context leaves
   int64_t min_tokens = 0;            // stop ids and strings are ignored before this many
   std::optional<float> temperature;  // [0, 100] [1.0]
-  std::optional<int64_t> top_k;      // 0: all [0]
+  std::optional<int64_t> top_k;      // 0 or -1: all [0]
   std::optional<float> top_p;        // (0, 1] [1.0]
   std::optional<float> min_p;        // [0, 1] [0.0], relative to the most likely token
   std::optional<float> repetition_penalty;  // > 0 [1.0], over prompt and output

@@ -69,8 +69,10 @@ class Fields {
     bool is_alias = false;  // a second name: no part of repr, == and pickle
   };
 
-  Fields(nb::module_& m, const char* name, const char* doc)
-      : name_(name), doc_(doc), class_(m, name) {}
+  // `extra`: what nb::class_ takes, nb::type_slots for example.
+  template <class... Extra>
+  Fields(nb::module_& m, const char* name, const char* doc, const Extra&... extra)
+      : name_(name), doc_(doc), class_(m, name, extra...) {}
 
   template <class M>
   Fields& add(const char* name, M T::*member, const char* doc) {

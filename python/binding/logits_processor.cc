@@ -19,6 +19,7 @@ class PythonProcessor {
   explicit PythonProcessor(nb::object function) : function_(keep_alive(std::move(function))) {}
 
   const nb::object& function() const { return *function_; }
+  bool is_only_copy() const { return function_.use_count() == 1; }
 
   void operator()(std::span<const int32_t> tokens, std::span<float> logits) const {
     nb::gil_scoped_acquire gil;
@@ -62,6 +63,12 @@ bool cast_logits_processor(nb::handle value, LogitsProcessor& processor) {
   if (!PyCallable_Check(value.ptr())) return false;
   processor = PythonProcessor(nb::borrow(value));
   return true;
+}
+
+int visit_logits_processor(const LogitsProcessor& processor, visitproc visit, void* arg) {
+  const auto* own = processor.target<PythonProcessor>();
+  if (own != nullptr && own->is_only_copy()) Py_VISIT(own->function().ptr());
+  return 0;
 }
 
 nb::object logits_processor_object(const LogitsProcessor& processor) {

@@ -5,8 +5,6 @@
 NB_MODULE(_glmoe, m) {
   using namespace glmoe::python;  // NOLINT: the macro opens the function
   m.doc() = "The C++ engine's public API. Use the package glmoe, which is built on it.";
-  // Classes hold constants of their own type (QuantMode.FP8), which nanobind takes for leaks.
-  nanobind::set_leak_warnings(false);
   m.attr("__version__") = GLMOE_VERSION;
   bind_errors(m);
   bind_quantization(m);

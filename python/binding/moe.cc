@@ -7,10 +7,12 @@
 #include <nanobind/stl/tuple.h>
 
 #include <cstdint>
+#include <memory>
 #include <tuple>
 
 #include "glmoe/error.h"
 #include "python/binding/bind.h"
+#include "python/binding/engine_handle.h"
 
 namespace glmoe::python {
 namespace {
@@ -28,6 +30,26 @@ ElementKind kind_of(int code) {
   }
   throw Error(ErrorCode::kInvalidArgument, "fused_moe: kind of elements " + std::to_string(code));
 }
+
+// The threads of calls on the CPU. A process made by fork() has none of them and leaves them alone.
+class MoeTeam {
+ public:
+  explicit MoeTeam(int64_t num_threads) : team_(std::make_unique<FusedMoe>(num_threads)) {}
+  ~MoeTeam() {
+    if (owner_.is_other_process()) (void)team_.release();
+  }
+  MoeTeam(const MoeTeam&) = delete;
+  MoeTeam& operator=(const MoeTeam&) = delete;
+
+  FusedMoe& get() const {
+    owner_.check("this MoeTeam");
+    return *team_;
+  }
+
+ private:
+  Owner owner_;
+  std::unique_ptr<FusedMoe> team_;
+};
 
 // A call, made once for its shapes and filled with addresses at each use.
 class MoeCall {
@@ -74,10 +96,11 @@ class MoeCall {
     gpu_fused_moe(call, const_cast<void*>(at(workspace)), workspace_bytes,
                   const_cast<void*>(at(stream)));
   }
-  void run(FusedMoe& team, int64_t num_tokens) {
+  void run(const MoeTeam& team, int64_t num_tokens) {
     const FusedMoeCall call = ready(num_tokens);
+    FusedMoe& threads = team.get();
     nb::gil_scoped_release release;
-    team.run(call);
+    threads.run(call);
   }
 
  private:
@@ -96,7 +119,7 @@ class MoeCall {
 }  // namespace
 
 void bind_moe(nb::module_& m) {
-  nb::class_<FusedMoe>(m, "MoeTeam", "The threads of MoE calls on the CPU.")
+  nb::class_<MoeTeam>(m, "MoeTeam", "The threads of MoE calls on the CPU.")
       .def(nb::init<int64_t>(), nb::arg("num_threads") = 0);
   nb::class_<MoeCall>(m, "MoeCall", "One MoE call; glmoe.torch.fused_moe checks and fills it.")
       .def(nb::init<std::tuple<int64_t, int64_t, int64_t, int>, int64_t>(), nb::arg("shape"),

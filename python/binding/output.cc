@@ -36,8 +36,9 @@ std::string completion_repr(const CompletionOutput& self) {
 
 void bind_completion(nb::module_& m) {
   using C = CompletionOutput;
-  nb::class_<C>(m, "CompletionOutput", "One answer. str() is its text.")
-      .def_ro("index", &C::index, "0 to n-1.")
+  nb::class_<C> completion(m, "CompletionOutput", "One answer. str() is its text.");
+  bind_state(completion);
+  completion.def_ro("index", &C::index, "0 to n-1.")
       .def_ro("text", &C::text)
       .def_ro("token_ids", &C::token_ids, "With the stop token, if one ended the answer.")
       .def_prop_ro("num_tokens", [](const C& self) { return self.token_ids.size(); })
@@ -83,8 +84,9 @@ nb::list answers(nb::handle_t<RequestOutput> self) {
 
 void bind_metrics(nb::module_& m) {
   using M = RequestMetrics;
-  nb::class_<M>(m, "RequestMetrics", "Times of one request, in milliseconds.")
-      .def_ro("queue_ms", &M::queue_ms, "Submitted until first scheduled.")
+  nb::class_<M> metrics(m, "RequestMetrics", "Times of one request, in milliseconds.");
+  bind_state(metrics);
+  metrics.def_ro("queue_ms", &M::queue_ms, "Submitted until first scheduled.")
       .def_ro("first_token_ms", &M::first_token_ms, "Submitted until the first token.")
       .def_ro("total_ms", &M::total_ms)
       .def_ro("num_cached_tokens", &M::num_cached_tokens,
@@ -116,8 +118,9 @@ nb::object logprobs(const std::vector<PositionLogprobs>& positions) {
 }
 
 void bind_output(nb::module_& m) {
-  nb::class_<TokenLogprob>(m, "Logprob", "A token's log probability at one position.")
-      .def_ro("token_id", &TokenLogprob::token_id)
+  nb::class_<TokenLogprob> logprob(m, "Logprob", "A token's log probability at one position.");
+  bind_state(logprob);
+  logprob.def_ro("token_id", &TokenLogprob::token_id)
       .def_ro("logprob", &TokenLogprob::logprob,
               "Natural logarithm, after penalties and before temperature.")
       .def_ro("rank", &TokenLogprob::rank, "1 is the most likely.")
@@ -125,8 +128,9 @@ void bind_output(nb::module_& m) {
   bind_completion(m);
   bind_metrics(m);
   using R = RequestOutput;
-  nb::class_<R>(m, "RequestOutput", "A prompt's answers. str() is the first one's text.")
-      .def_ro("request_id", &R::request_id)
+  nb::class_<R> output(m, "RequestOutput", "A prompt's answers. str() is the first one's text.");
+  bind_state(output);
+  output.def_ro("request_id", &R::request_id)
       .def_ro("prompt", &R::prompt, "Empty where token ids were given.")
       .def_ro("prompt_token_ids", &R::prompt_token_ids)
       .def_prop_ro("outputs", &answers, nb::sig("def outputs(self) -> list[CompletionOutput]"),

@@ -72,8 +72,17 @@ bool cast_mode(QuantConfig& config, nb::handle value) {
   return true;
 }
 
+// QuantMode.FP8 lives in QuantMode's dictionary and refers to its class: a cycle, which is freed at
+// the interpreter's end only if the collector is told of the second half.
+int visit_class(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  return 0;
+}
+
 void bind_mode(nb::module_& m) {
-  nb::class_<QuantMode> mode(m, "QuantMode",
+  static PyType_Slot slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(&visit_class)},
+                                {0, nullptr}};
+  nb::class_<QuantMode> mode(m, "QuantMode", nb::type_slots(slots),
                              "Properties of a quantisation as a set of flags: QuantMode.FP8, "
                              "QuantMode.use_weight_only(), INT8_WEIGHTS | PER_CHANNEL, ...");
   using M = QuantMode;

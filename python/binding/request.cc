@@ -18,16 +18,36 @@ bool cast_stop(SamplingParams& self, nb::handle value) {
   return nb::try_cast(value, self.stop[0]);
 }
 
+// An object whose method is the logits processor of its own SamplingParams is a cycle through C++,
+// which the collector must be able to see and to cut.
+int visit_sampling(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  const auto* params = nb::inst_ptr<SamplingParams>(self);
+  return visit_logits_processor(params->logits_processor, visit, arg);
+}
+
+int clear_sampling(PyObject* self) {
+  if (!nb::inst_ready(self)) return 0;
+  LogitsProcessor last;
+  nb::inst_ptr<SamplingParams>(self)->logits_processor.swap(last);
+  return 0;
+}
+
 void bind_sampling(nb::module_& m) {
   using S = SamplingParams;
+  static PyType_Slot slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(&visit_sampling)},
+                                {Py_tp_clear, reinterpret_cast<void*>(&clear_sampling)},
+                                {0, nullptr}};
   Fields<S> fields(m, "SamplingParams",
                    "How an answer's tokens are chosen. temperature 0 is greedy. What is None takes "
                    "the model's generation_config.json, else the value in brackets. Values are "
-                   "checked when a request is made: Error (invalid_argument) names the field.");
+                   "checked when a request is made: Error (invalid_argument) names the field.",
+                   nb::type_slots(slots));
   fields.add("max_tokens", &S::max_tokens, "Generated tokens at most.")
       .add("min_tokens", &S::min_tokens, "Stop ids and strings are ignored before this many.")
       .add("temperature", &S::temperature, "0 to 100 [1.0]; 0 is greedy.")
-      .add("top_k", &S::top_k, "Only the k most likely tokens; 0: all [0].")
+      .add("top_k", &S::top_k, "Only the k most likely tokens; 0 or -1: all [0].")
       .add("top_p", &S::top_p, "Above 0, up to 1 [1.0].")
       .add("min_p", &S::min_p, "0 to 1 [0.0], relative to the most likely token.")
       .add("repetition_penalty", &S::repetition_penalty, "Above 0 [1.0], over prompt and output.")

@@ -155,8 +155,9 @@ std::vector<RequestOutput> gather(const Handles& streams, const nb::object& prog
 
 void bind_delta(nb::module_& m) {
   using D = OutputDelta;
-  nb::class_<D>(m, "OutputDelta", "New text and tokens of one answer.")
-      .def_ro("index", &D::index)
+  nb::class_<D> output_delta(m, "OutputDelta", "New text and tokens of one answer.");
+  bind_state(output_delta);
+  output_delta.def_ro("index", &D::index)
       .def_ro("text", &D::text)
       .def_ro("token_ids", &D::token_ids)
       .def_prop_ro(

@@ -801,7 +801,7 @@ class SamplingParams:
 
     @property
     def top_k(self, /) -> int | None:
-        """Only the k most likely tokens; 0: all [0]."""
+        """Only the k most likely tokens; 0 or -1: all [0]."""
 
     @top_k.setter
     def top_k(self, value: int | None, /) -> None: ...
@@ -991,6 +991,10 @@ class KvCacheConfig:
 class Logprob:
     """A token's log probability at one position."""
 
+    def __getstate__(self) -> tuple[object, ...]: ...
+
+    def __setstate__(self, state: tuple[object, ...], /) -> None: ...
+
     @property
     def token_id(self) -> int: ...
 
@@ -1006,6 +1010,10 @@ class Logprob:
 
 class CompletionOutput:
     """One answer. str() is its text."""
+
+    def __getstate__(self) -> tuple[object, ...]: ...
+
+    def __setstate__(self, state: tuple[object, ...], /) -> None: ...
 
     @property
     def index(self) -> int:
@@ -1050,6 +1058,10 @@ class CompletionOutput:
 class RequestMetrics:
     """Times of one request, in milliseconds."""
 
+    def __getstate__(self) -> tuple[object, ...]: ...
+
+    def __setstate__(self, state: tuple[object, ...], /) -> None: ...
+
     @property
     def queue_ms(self) -> float:
         """Submitted until first scheduled."""
@@ -1067,6 +1079,10 @@ class RequestMetrics:
 
 class RequestOutput:
     """A prompt's answers. str() is the first one's text."""
+
+    def __getstate__(self) -> tuple[object, ...]: ...
+
+    def __setstate__(self, state: tuple[object, ...], /) -> None: ...
 
     @property
     def request_id(self) -> int: ...
@@ -1098,6 +1114,10 @@ class RequestOutput:
 
 class OutputDelta:
     """New text and tokens of one answer."""
+
+    def __getstate__(self) -> tuple[object, ...]: ...
+
+    def __setstate__(self, state: tuple[object, ...], /) -> None: ...
 
     @property
     def index(self) -> int: ...

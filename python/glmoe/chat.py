@@ -91,6 +91,15 @@ class ChatOutput:
         return self.message.tool_calls
 
     @property
+    def finish_reason(self) -> str | None:
+        """As generate()'s, or 'tool_calls' where the answer ended with calls."""
+        return self.message.finish_reason
+
+    @property
+    def request_id(self) -> int:
+        return self.request_output.request_id
+
+    @property
     def outputs(self) -> list[CompletionOutput]:
         """The answers as they came from the model, with their tokens."""
         return self.request_output.outputs

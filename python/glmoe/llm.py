@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import atexit
-import json
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from . import _glmoe
-from ._arguments import is_single, sampling_list, sampling_of, unknown_keyword
+from ._arguments import is_single, milliseconds, sampling_list, sampling_of, unknown_keyword
+from ._chat_methods import ChatMethods
 from ._glmoe import (
     EngineStats,
     ExpertCounts,
     Glm4MoeConfig,
     KvCacheConfig,
     LlmOptions,
+    QuantAlgo,
     QuantConfig,
+    QuantMode,
     RequestOutput,
     SamplingParams,
     StartupPhase,
-    Stream,
 )
+from ._overload import overload
 from ._progress import gather
-from ._sources import is_torch, lend, set_torch_forward
-from .chat import ChatMessage, ChatOutput
+from ._sources import (
+    dtype_of,
+    folder_of,
+    is_torch,
+    lend,
+    quantization_of,
+    set_torch_forward,
+)
 from .results import RequestResult, StreamPiece, pieces
 
 if TYPE_CHECKING:
+    import os
+
+    import torch
     from typing_extensions import Unpack
 
     from ._arguments import Prompt, Prompts, SamplingFields
@@ -43,12 +54,13 @@ def _shutdown_all() -> None:
         llm.shutdown()
 
 
-class LLM:
+class LLM(ChatMethods):
     """A loaded model. Any thread may call any method at any time.
 
     ``model`` is a Hugging Face folder, a converted folder or an engine. The other arguments have the
     meaning and the defaults of the C++ options; docs/python.md lists them. ``quantization`` is a
-    QuantConfig or an algorithm's name ("FP8", "NVFP4", ...); ``kv_cache_config`` a KvCacheConfig.
+    QuantConfig, or an algorithm or its name ("FP8", "NVFP4", ...); ``kv_cache_config`` a
+    KvCacheConfig.
 
     Raises Error with everything that is wrong: code ``not_found`` for a missing folder,
     ``invalid_argument`` for a bad value, ``unsupported`` for what this version or this machine does
@@ -60,16 +72,16 @@ class LLM:
 
     def __init__(
         self,
-        model: str = "",
-        tokenizer: str | None = None,
+        model: str | os.PathLike[str] = "",
+        tokenizer: str | os.PathLike[str] | None = None,
         *,
         backend: str = "auto",
         moe_backend: str = "AUTO",
         tensor_parallel_size: int = 1,
         pipeline_parallel_size: int = 1,
         expert_parallel_size: int = 1,
-        dtype: str = "auto",
-        quantization: QuantConfig | str | None = None,
+        dtype: str | torch.dtype = "auto",
+        quantization: QuantConfig | QuantMode | QuantAlgo | str | None = None,
         kv_cache_config: KvCacheConfig | None = None,
         max_batch_size: int = 64,
         max_num_tokens: int = 2048,
@@ -89,18 +101,16 @@ class LLM:
         if unknown:
             known = ["model", "tokenizer", *(LLM.__init__.__kwdefaults__ or ())]
             raise TypeError(unknown_keyword("LLM", next(iter(unknown)), known))
-        if isinstance(quantization, str):
-            quantization = QuantConfig(quant_algo=quantization)
         options = LlmOptions(
-            model=_path(model),
-            tokenizer=_path(tokenizer or ""),
+            model=folder_of(model),
+            tokenizer=folder_of(tokenizer or ""),
             backend="cpu" if is_torch(backend) else backend,
             moe_backend=moe_backend,
             tensor_parallel_size=tensor_parallel_size,
             pipeline_parallel_size=pipeline_parallel_size,
             expert_parallel_size=expert_parallel_size,
-            dtype=dtype,
-            quantization=quantization,
+            dtype=dtype_of(dtype),
+            quantization=quantization_of(quantization),
             kv_cache_config=kv_cache_config or KvCacheConfig(),
             max_batch_size=max_batch_size,
             max_num_tokens=max_num_tokens,
@@ -173,7 +183,7 @@ class LLM:
 
     def generate(
         self,
-        inputs: Prompt | Prompts,
+        inputs: Prompt | Prompts | None = None,  # so that keywords are looked at first
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         *,
         use_tqdm: bool = True,
@@ -195,11 +205,10 @@ class LLM:
         Waits without the GIL. Ctrl-C cancels what runs and raises KeyboardInterrupt. Raises Error
         (invalid_argument) for a bad prompt or parameter before anything runs.
         """
+        params = sampling_list(sampling_params, dict(sampling))
         single = is_single(inputs)
-        prompts = [inputs] if single else list(inputs)
-        streams = self._submit(
-            prompts, sampling_list(sampling_params, dict(sampling)), priority, timeout, cache_salt
-        )
+        prompts: list[Any] = [inputs] if single else list(cast("Prompts", inputs))
+        streams = self._engine.submit(prompts, params, priority, milliseconds(timeout), cache_salt)
         outputs = gather(streams, use_tqdm and not single)
         return outputs[0] if single else outputs
 
@@ -218,7 +227,10 @@ class LLM:
         The request is queued by the call itself. Leaving the loop early cancels it.
         """
         params = [sampling_of(sampling_params, dict(sampling))]
-        return pieces(self._submit([prompt], params, priority, timeout, cache_salt)[0])
+        (stream,) = self._engine.submit(
+            [prompt], params, priority, milliseconds(timeout), cache_salt
+        )
+        return pieces(stream)
 
     def generate_async(
         self,
@@ -239,115 +251,10 @@ class LLM:
         """
         del streaming
         params = [sampling_of(sampling_params, dict(sampling))]
-        return RequestResult(self._submit([prompt], params, priority, timeout, cache_salt)[0])
-
-    def _submit(
-        self,
-        prompts: list[Any],
-        params: list[SamplingParams],
-        priority: int,
-        timeout: float | None,
-        cache_salt: str,
-    ) -> list[Stream]:
-        timeout_ms = 0.0 if timeout is None else 1000.0 * timeout
-        return self._engine.submit(prompts, params, priority, timeout_ms, cache_salt)
-
-    # ------------------------------------------------------------------ chat
-
-    @overload
-    def chat(
-        self,
-        messages: list[dict[str, Any]],
-        sampling_params: SamplingParams | None = None,
-        *,
-        tools: list[dict[str, Any]] | None = None,
-        enable_thinking: bool | None = None,
-        add_generation_prompt: bool = True,
-        chat_template_kwargs: dict[str, Any] | None = None,
-        use_tqdm: bool = True,
-        **sampling: Unpack[SamplingFields],
-    ) -> ChatOutput: ...
-
-    @overload
-    def chat(
-        self,
-        messages: list[list[dict[str, Any]]],
-        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
-        *,
-        tools: list[dict[str, Any]] | None = None,
-        enable_thinking: bool | None = None,
-        add_generation_prompt: bool = True,
-        chat_template_kwargs: dict[str, Any] | None = None,
-        use_tqdm: bool = True,
-        **sampling: Unpack[SamplingFields],
-    ) -> list[ChatOutput]: ...
-
-    def chat(
-        self,
-        messages: list[dict[str, Any]] | list[list[dict[str, Any]]],
-        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
-        *,
-        tools: list[dict[str, Any]] | None = None,
-        enable_thinking: bool | None = None,
-        add_generation_prompt: bool = True,
-        chat_template_kwargs: dict[str, Any] | None = None,
-        use_tqdm: bool = True,
-        **sampling: Unpack[SamplingFields],
-    ) -> ChatOutput | list[ChatOutput]:
-        """Answers one conversation, or a list of them, through the model's own chat template.
-
-        ``messages`` and ``tools`` have OpenAI's form. Text of users and tools that spells a markup
-        token stays text. Reasoning, content and tool calls are taken apart:
-        ``output.content``, ``.reasoning``, ``.tool_calls``; ``output.message.to_dict()`` continues
-        the conversation. ``enable_thinking`` None: the template's default.
-        Raises Error (invalid_argument) for bad messages, (unsupported) without a template.
-        """
-        single = len(messages) == 0 or isinstance(messages[0], dict)
-        conversations = [messages] if single else messages
-        tools_json = json.dumps(tools) if tools else ""
-        prompts = [
-            self._engine.encode_chat(
-                json.dumps(conversation),
-                tools_json,
-                add_generation_prompt,
-                enable_thinking,
-                json.dumps(chat_template_kwargs) if chat_template_kwargs else "",
-            )
-            for conversation in conversations
-        ]
-        params = sampling_list(sampling_params, dict(sampling))
-        streams = self._submit(cast("list[Any]", prompts), params, 0, None, "")
-        outputs = []
-        for i, output in enumerate(gather(streams, use_tqdm and not single)):
-            skip = params[i if len(params) > 1 else 0].skip_special_tokens
-            outputs.append(ChatOutput(output, self._messages(output, tools_json, skip)))
-        return outputs[0] if single else outputs
-
-    def _messages(self, output: RequestOutput, tools_json: str, skip: bool) -> list[ChatMessage]:
-        messages = []
-        for answer in output.outputs:
-            parser = self._engine.chat_parser(output.prompt_token_ids, tools_json)
-            delta = parser.feed_answer(answer, skip)
-            messages.append(ChatMessage._of(delta, answer.finish_reason))
-        return messages
-
-    def apply_chat_template(
-        self,
-        messages: list[dict[str, Any]],
-        *,
-        tools: list[dict[str, Any]] | None = None,
-        enable_thinking: bool | None = None,
-        add_generation_prompt: bool = True,
-        chat_template_kwargs: dict[str, Any] | None = None,
-    ) -> str:
-        """The conversation as the prompt's text."""
-        return self._engine.render_chat(
-            json.dumps(messages),
-            json.dumps(tools) if tools else "",
-            add_generation_prompt,
-            enable_thinking,
-            json.dumps(chat_template_kwargs) if chat_template_kwargs else "",
+        (stream,) = self._engine.submit(
+            [prompt], params, priority, milliseconds(timeout), cache_salt
         )
+        return RequestResult(stream)
 
     # ------------------------------------------------------------------ text and tokens
 
@@ -452,8 +359,3 @@ class LLM:
         if self._engine.is_shut_down():
             return "LLM(shut down)"
         return f"LLM(device={self.device!r}, dtype={self.compute_dtype!r})"
-
-
-def _path(path: Any) -> str:
-    """A str or a path object, as a str."""
-    return str(path.__fspath__()) if hasattr(path, "__fspath__") else path

@@ -1,5 +1,6 @@
 #include "step/sampling_resolve.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -103,8 +104,9 @@ ResolvedSampling resolve_sampling(const SamplingParams& params, const SamplingDe
   ResolvedSampling result;
   result.temperature = resolve_temperature(params, defaults);
   const int64_t top_k = params.top_k.value_or(defaults.top_k.value_or(0));
-  result.top_k =
-      checked(name_of("top_k", params.top_k), top_k, 0, std::numeric_limits<int64_t>::max());
+  // -1: vLLM's way to say all.
+  result.top_k = std::max<int64_t>(
+      checked(name_of("top_k", params.top_k), top_k, -1, std::numeric_limits<int64_t>::max()), 0);
   result.top_p = pick("top_p", params.top_p, defaults.top_p, 1.0f, kTopP);
   result.min_p = pick("min_p", params.min_p, defaults.min_p, 0.0f, kMinP);
   result.repetition_penalty = pick("repetition_penalty", params.repetition_penalty,

@@ -17,8 +17,9 @@ const char* const kReply =
     "\n<think>Ask the tool.</think>\nOne moment.\n<tool_call>get_weather\n<arg_key>city</arg_key>\n"
     "<arg_value>Oslo</arg_value>\n<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>";
 
-LLM fake(const std::string& reply) {
-  return make_fake_llm({.folder = GLMOE_MODELS "/glm4-moe-demo", .reply = reply});
+LLM fake(const std::string& reply, bool plan_ahead = false) {
+  return make_fake_llm(
+      {.folder = GLMOE_MODELS "/glm4-moe-demo", .reply = reply, .llm = {.plan_ahead = plan_ahead}});
 }
 
 struct Answer {
@@ -60,15 +61,18 @@ TEST(ChatTest, TakesTheEnginesDeltasApart) {
 }
 
 TEST(ChatTest, FollowsTheEnginesStopStrings) {
-  LLM llm = fake(kReply);
-  for (const bool skip : {true, false}) {
-    const Answer cut = run(llm, {.stop = {"lo"}, .skip_special_tokens = skip});
-    EXPECT_EQ(cut.arguments, R"({"city": "Os)");
-    const Answer early = run(llm, {.stop = {"the"}, .skip_special_tokens = skip});
-    EXPECT_EQ(early.reasoning, "Ask ");
-    EXPECT_EQ(early.num_calls, 0);
-    const Answer late = run(llm, {.min_tokens = 10, .stop = {"Ask"}, .skip_special_tokens = skip});
-    EXPECT_EQ(late.arguments.substr(0, 15), R"({"city": "Oslo")");
+  for (const bool ahead : {false, true}) {
+    LLM llm = fake(kReply, ahead);
+    for (const bool skip : {true, false}) {
+      const Answer cut = run(llm, {.stop = {"lo"}, .skip_special_tokens = skip});
+      EXPECT_EQ(cut.arguments, R"({"city": "Os)");
+      const Answer early = run(llm, {.stop = {"the"}, .skip_special_tokens = skip});
+      EXPECT_EQ(early.reasoning, "Ask ");
+      EXPECT_EQ(early.num_calls, 0);
+      const Answer late =
+          run(llm, {.min_tokens = 10, .stop = {"Ask"}, .skip_special_tokens = skip});
+      EXPECT_EQ(late.arguments.substr(0, 15), R"({"city": "Oslo")");
+    }
   }
 }
 

@@ -11,6 +11,11 @@ import pytest
 
 import glmoe
 
+# Programs that tests start in other folders find the same package.
+if "PYTHONPATH" in os.environ:
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO = pathlib.Path(os.environ.get("GLMOE_MODELS", ROOT / "models")) / "glm4-moe-demo"
 BINARY = os.environ.get("GLMOE_BINARY", str(ROOT / "build/bin/glmoe"))

@@ -80,6 +80,25 @@ def test_bad_messages_are_refused(llm, messages):
         ask(llm, messages)
 
 
+def test_what_is_no_json_is_named(llm):
+    with pytest.raises(TypeError, match="^tools: .*JSON"):
+        ask(llm, user("Hello"), tools=[print])
+    with pytest.raises(TypeError, match="^messages: .*JSON"):
+        ask(llm, [{"role": "user", "content": b"Hello"}])
+    with pytest.raises(TypeError, match="^chat_template_kwargs: .*JSON"):
+        llm.apply_chat_template(user("Hello"), chat_template_kwargs={"when": object()})
+
+
+def test_a_chat_takes_what_generate_takes(llm):
+    before = llm.stats().prefix_cache_hits
+    options = {"priority": 1, "cache_salt": "mine", "ignore_eos": True, "max_tokens": 2000}
+    output = ask(llm, user("Tell me about Norway."), timeout=0.05, **options)
+    assert output.message.finish_reason == "timeout"
+    assert llm.stats().prefix_cache_hits == before
+    ask(llm, user("Tell me about Norway."), **{**options, "max_tokens": 2})
+    assert llm.stats().prefix_cache_hits > before
+
+
 def test_text_and_tokens(llm):
     text = "Grüße 🎻"
     ids = llm.tokenize(text)

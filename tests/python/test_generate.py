@@ -220,3 +220,11 @@ def test_it_needs_neither_numpy_nor_tqdm_to_be_imported(demo):
 def test_the_package_has_one_extension_module():
     folder = os.path.dirname(glmoe.__file__)
     assert len(glob.glob(os.path.join(folder, "_glmoe*.so"))) == 1
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+def test_a_timeout_that_is_none_is_refused(llm, timeout):
+    for call in (llm.generate, llm.generate_streaming, llm.generate_async):
+        with pytest.raises(glmoe.Error, match="timeout: more than 0 seconds") as caught:
+            call("Hello", max_tokens=1, timeout=timeout)
+        assert caught.value.code == "invalid_argument"

@@ -83,7 +83,37 @@ threading.Thread(target=lambda: llm.generate("Hello", endless), daemon=True).sta
 while llm.stats().num_running == 0: time.sleep(0.01)
 print("bye")
 """, demo)
-    assert (done.stdout, done.returncode) == ("bye\n", 0), done.stderr
+    assert (done.stdout, done.returncode, done.stderr) == ("bye\n", 0, "")
+
+
+LEAK = """
+import ctypes
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(glmoe.SamplingParams()))
+"""
+
+
+def test_the_interpreter_ends_without_a_word(demo):
+    """nanobind names on stderr what outlives the interpreter: nothing does."""
+    use = """
+assert glmoe.QuantConfig(quant_mode=glmoe.QuantMode.FP8) != glmoe.QuantConfig()
+class Steps:
+    def __init__(self):
+        self.params = glmoe.SamplingParams(max_tokens=2, logits_processor=self.change)
+    def change(self, token_ids, logits): pass
+steps = Steps()
+llm.generate(["Hello"] * 2, steps.params, use_tqdm=False)
+llm.chat([{"role": "user", "content": "Hello"}], max_tokens=2)
+kept = list(llm.generate_streaming("Hello", max_tokens=2)), llm.generate("Hello", max_tokens=2)
+try:
+    llm.generate("")
+except glmoe.Error as error:
+    refused = error
+import typing  # whose registries other modules may keep for ever: the package stays out of them
+assert not [name for name in getattr(typing, "_overload_registry", ()) if "glmoe" in name]
+"""
+    done = run(use, demo)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "nanobind: leaked 1 instances" in run(LEAK, demo).stderr
 
 
 def test_a_forked_process_is_told_and_ends(demo):

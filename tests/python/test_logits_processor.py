@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,22 @@ def test_an_engine_that_is_dropped_in_the_middle_of_it_ends():
     del model
     answer = result.result(timeout=30).outputs[0]
     assert answer.finish_reason in ("cancelled", "length")
+
+
+def test_an_object_that_is_its_own_processor_is_collected():
+    class Steps:
+        def __init__(self):
+            self.params = SamplingParams(logits_processor=self.change)
+
+        def change(self, token_ids, logits):
+            pass
+
+    steps = Steps()
+    kept = steps.params.replaced(max_tokens=2)
+    gone = weakref.ref(steps)
+    del steps
+    gc.collect()
+    assert kept.logits_processor.__self__ is gone()
+    del kept
+    gc.collect()
+    assert gone() is None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -262,3 +264,23 @@ def test_there_is_no_gradient_and_that_is_said():
     x.requires_grad_()
     with pytest.raises(RuntimeError, match="autograd"):
         gt.fused_moe(x, (ids, chosen), weights).sum().backward()
+
+
+def test_the_interpreter_ends_without_a_word():
+    """PyTorch keeps modules beyond the interpreter's end, but nothing of ours that counts; and a
+    forked process ends, too."""
+    code = """
+import os, sys, torch, glmoe.torch as gt
+x, gate = torch.randn(2, 64), torch.randn(4, 64)
+experts = gt.Experts(torch.randn(4, 128, 64), torch.randn(4, 64, 64))
+def call(): return gt.fused_moe(x, gt.Router(gate, torch.zeros(4), top_k=2), experts)
+first = call()
+child = os.fork()
+if child == 0:
+    sys.exit(0 if torch.equal(first, call()) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), first.shape)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 torch.Size([2, 64])\n", "")

@@ -174,7 +174,101 @@ def test_quantisation():
     assert QuantMode.NVFP4.has_nvfp4()
     assert QuantConfig(quant_mode=QuantMode.NVFP4).quant_algo == glmoe.QuantAlgo.NVFP4
     # This version runs unquantised weights: the engine says so, and what to do.
-    for quantization in (quant_config, "FP8", QuantConfig(quant_mode=weight_only)):
-        with pytest.raises(glmoe.Error, match="quantization") as caught:
+    named = {"FP8": (quant_config, "FP8", "fp8", QuantMode.FP8, glmoe.QuantAlgo.FP8),
+             "W8A16": (QuantConfig(quant_mode=weight_only), weight_only)}
+    for name, quantization in ((name, one) for name in named for one in named[name]):
+        with pytest.raises(glmoe.Error, match=f"quantization {name} ") as caught:
             LLM(model="glm4-moe-demo", quantization=quantization)
         assert caught.value.code == "unsupported"
+
+
+def test_a_name_of_the_hub_is_answered_with_how_to_fetch_it():
+    from glmoe import LLM
+
+    with pytest.raises(glmoe.Error, match="hf download zai-org/GLM-4.5-Air --local-dir") as caught:
+        LLM(model="zai-org/GLM-4.5-Air")
+    assert caught.value.code == "not_found"
+    with pytest.raises(glmoe.Error, match="there is no such folder") as caught:
+        LLM(model="./zai-org/GLM-4.5-Air")
+    assert caught.value.code == "not_found"
+
+
+class TorchType:
+    """PyTorch's types are known by their text alone, so that this runs without it."""
+
+    def __str__(self):
+        return "torch.float32"
+
+
+def test_paths_and_types_may_be_objects(demo):
+    import pathlib
+
+    from glmoe import LLM
+
+    with LLM(pathlib.Path(demo), tokenizer=pathlib.Path(demo), dtype=TorchType(),
+             backend="cpu") as llm:
+        assert llm.compute_dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "wanted"),
+    [("tp_size", "here it is tensor_parallel_size"), ("max_model_len", "here it is max_seq_len"),
+     ("revision", "model is a folder of this machine"), ("max_batch_sise", "'max_batch_size'")],
+)
+def test_arguments_of_other_engines_are_answered_with_ours(keyword, wanted):
+    with pytest.raises(TypeError, match=f"{keyword}.*{wanted}"):
+        glmoe.LLM("glm4-moe-demo", **{keyword: 1})
+
+
+@pytest.mark.parametrize("keyword", ["best_of", "end_id", "max_new_tokens", "logits_processors"])
+def test_sampling_fields_of_other_engines_are_answered_with_ours(llm, keyword):
+    for call in (glmoe.SamplingParams, lambda **fields: llm.generate("Hello", **fields)):
+        with pytest.raises(TypeError, match=f"{keyword}'; here it is "):
+            call(**{keyword: 1})
+
+
+@pytest.mark.parametrize("keyword", ["prompts", "prompt_token_ids"])
+def test_prompts_by_another_name_are_answered_with_ours(llm, keyword):
+    with pytest.raises(TypeError, match=f"{keyword}'; here it is the first argument"):
+        llm.generate(**{keyword: [[1, 2]], "max_tokens": 1})
+    with pytest.raises(TypeError, match="list of these was wanted, found NoneType"):
+        llm.generate(max_tokens=1)
+
+
+@pytest.mark.parametrize("params", [{"max_tokens": 3}, "max_tokens", 3])
+def test_sampling_params_of_a_wrong_type_are_named(llm, params):
+    for call in (llm.generate, llm.generate_streaming, llm.generate_async):
+        with pytest.raises(TypeError, match=f"found {type(params).__name__}.*max_tokens=64"):
+            call("Hello", params)
+
+
+def test_outputs_go_to_other_processes(llm):
+    import copy
+    import pickle
+
+    output = llm.generate("What is a violin?", max_tokens=6, temperature=0.0, logprobs=2,
+                          prompt_logprobs=1, n=2)
+    pieces = list(llm.generate_streaming("What is a violin?", max_tokens=6, logprobs=1))
+    chat = llm.chat([{"role": "user", "content": "Hello"}], max_tokens=3, enable_thinking=False)
+    for again in (pickle.loads(pickle.dumps(output)), copy.deepcopy(output)):
+        assert repr(again) == repr(output) and again.prompt_token_ids == output.prompt_token_ids
+        assert repr(again.prompt_logprobs) == repr(output.prompt_logprobs)
+        assert again.metrics.total_ms == output.metrics.total_ms > 0
+        for mine, other in zip(again.outputs, output.outputs, strict=True):
+            assert (mine.text, mine.token_ids, mine.finish_reason, mine.cumulative_logprob) == (
+                other.text, other.token_ids, other.finish_reason, other.cumulative_logprob)
+            assert repr(mine.logprobs) == repr(other.logprobs) != "None"
+    again = pickle.loads(pickle.dumps(pieces))
+    assert again == pieces and again[-1].finish_reason == pieces[-1].finish_reason == "length"
+    assert again[3].outputs[0].text == pieces[3].outputs[0].text
+    assert again[0].logprobs[0].keys() == pieces[0].logprobs[0].keys()
+    again = pickle.loads(pickle.dumps(chat))
+    assert str(again) == str(chat) and again.request_id == chat.request_id
+    assert again.finish_reason == chat.finish_reason == "length"
+
+
+def test_a_broken_pickle_is_refused():
+    for state in ((0, "text", [1], 77, "", "", 0.0, []), (0, "text"), {"index": 0}):
+        answer = glmoe.CompletionOutput.__new__(glmoe.CompletionOutput)
+        with pytest.raises((TypeError, ValueError)):
+            answer.__setstate__(state)

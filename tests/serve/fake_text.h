@@ -1,11 +1,14 @@
 // What the tests of the JSON side share: a server without a model (fake_model_text.h), the error of
-// a call, bodies with one field changed, hand-made deltas.
+// a call, bodies with one field changed, tables of refusals, hand-made deltas and their answers.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "serve/fake_model_text.h"
 
@@ -37,6 +40,35 @@ inline std::string with_field(const std::string& body, const std::string& field,
   return json.dump();
 }
 
+// A part of a request that is wrong, and the field that the error has to name.
+struct WrongPart {
+  std::string json;
+  std::string param;
+};
+inline void expect_refusals(std::span<const WrongPart> parts,
+                            const std::function<HttpError(const std::string&)>& refused) {
+  for (const WrongPart& part : parts) {
+    const HttpError error = refused(part.json);
+    EXPECT_EQ(error.status, 400) << part.json;
+    EXPECT_EQ(error.param, part.param) << part.json << ": " << error.message;
+  }
+}
+
+// The same of one field.
+struct WrongField {
+  std::string field;
+  std::string value;
+  std::string param;
+};
+inline void expect_refusals(
+    std::span<const WrongField> fields,
+    const std::function<HttpError(const std::string&, const std::string&)>& refused) {
+  for (const WrongField& wrong : fields) {
+    const WrongPart part{wrong.field + " = " + wrong.value, wrong.param};
+    expect_refusals({&part, 1}, [&](const auto&) { return refused(wrong.field, wrong.value); });
+  }
+}
+
 inline OutputDelta delta_of(const std::string& text, int64_t num_tokens = 1,
                             FinishReason reason = FinishReason::kNone, int64_t index = 0) {
   OutputDelta delta;
@@ -49,6 +81,24 @@ inline OutputDelta delta_of(const std::string& text, int64_t num_tokens = 1,
   }
   delta.finish_reason = reason;
   return delta;
+}
+
+// What a client gets of a call with one request, to the end: the events of a stream,
+inline ServerEvents all_events(AnswerWriter& writer, const std::vector<OutputDelta>& deltas,
+                               const RequestFacts& facts = {}) {
+  ServerEvents events = writer.start();
+  for (const OutputDelta& delta : deltas) {
+    for (ServerEvent& event : writer.feed(0, delta, facts)) events.push_back(std::move(event));
+  }
+  for (ServerEvent& event : writer.finish()) events.push_back(std::move(event));
+  return events;
+}
+
+// and the body where it is not streamed.
+inline OrderedJson whole_body(AnswerWriter& writer, const std::vector<OutputDelta>& deltas,
+                              const RequestFacts& facts = {}) {
+  for (const OutputDelta& delta : deltas) EXPECT_TRUE(writer.feed(0, delta, facts).empty());
+  return OrderedJson::parse(writer.body());
 }
 
 }  // namespace glmoe::serve::testing

@@ -92,6 +92,29 @@ class HttpFixture : public ::testing::Test {
     return changed.wait_for(lock, std::chrono::milliseconds(timeout_ms), condition);
   }
 
+  // Of the request that waits: how long it takes until it hears of it when its client leaves.
+  std::chrono::steady_clock::duration time_to_cancel(const std::function<void()>& leave) {
+    while (num_waiting.load() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const size_t before = num_cancellations();
+    const auto start_time = std::chrono::steady_clock::now();
+    auto time = std::chrono::steady_clock::duration::max();
+    leave();
+    EXPECT_TRUE(wait_for([&] {
+      if (cancellations.size() == before) return false;
+      time = cancelled_at.back() - start_time;
+      return true;
+    }));
+    return time;
+  }
+  size_t num_cancellations() {
+    const std::lock_guard lock(mutex);
+    return cancellations.size();
+  }
+  CancelReason last_cancellation() {
+    const std::lock_guard lock(mutex);
+    return cancellations.back();
+  }
+
   void add(const char* method, const char* path, Access access, Handler handler) {
     service.router.add({method, path, access, std::move(handler)});
   }

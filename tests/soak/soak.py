@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Minutes of mixed load on a server: good requests and every kind of bad client at once.
 
-    soak.py BINARY [MINUTES] [--seed N]
+    soak.py BINARY [MINUTES] [--seed N] [further flags of serve, as --name=value]
 
 Starts `glmoe serve` on the demo model, warms it up, loads it, waits until it is idle, and compares:
-no crash; every good answer is the known one; resident memory within 5 % of the state after the
-warm-up; no KV block in use; as many descriptors as before; no thread more. Status 1 and what
-differs otherwise.
+no crash; every good answer is the known one, a chat's the one that it got when it was alone;
+resident memory within 5 % of the state after the warm-up; no KV block in use; as many descriptors
+as before; no thread more; no error in the log. Status 1 and what differs otherwise.
 """
 import argparse
 import http.client
@@ -28,6 +28,13 @@ IDLE_TIMEOUT_S = 60
 MEMORY_SLACK = 0.05
 BODY_LIMIT = 1 << 20
 HEADERS = {"Content-Type": "application/json"}
+CHATS = [
+    [{"role": "user", "content": "What is a violin?"}],
+    [{"role": "user", "content": "What is the capital of Peru?"},
+     {"role": "assistant", "content": "Lima."}, {"role": "user", "content": "And of France?"}],
+    [{"role": "system", "content": "You are brief."},
+     {"role": "user", "content": "What is 17 + 25?"}],
+]
 
 
 def known_answers():
@@ -49,9 +56,14 @@ class Load:
         self.port, self.answers, self.seed = port, answers, seed
         self.lock = threading.Lock()
         self.counts, self.problems = {}, []
-        self.kinds = [(self.good, 12), (self.good_stream, 12), (self.abort, 6),
+        self.kinds = [(self.good, 12), (self.good_stream, 12), (self.good_chat, 6),
+                      (self.good_message, 6), (self.new_prompt, 4), (self.abort, 6),
                       (self.slow_reader, 2), (self.malformed, 4), (self.oversized, 1),
                       (self.header_flood, 2), (self.half_a_request, 2), (self.not_http, 1)]
+        self.chat_answers = {}
+        for number in range(len(CHATS)):
+            for read in (self.chat, self.message):
+                self.chat_answers[number, read.__name__] = read(number, stream=False)
 
     def note(self, kind):
         with self.lock:
@@ -94,9 +106,9 @@ class Load:
         if found != answer:
             self.problem(f"an answer is wrong: {found!r}, wanted {answer!r}")
 
-    def ask(self, body):
+    def ask(self, body, path="/v1/completions"):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        connection.request("POST", "/v1/completions", body, HEADERS)
+        connection.request("POST", path, body, HEADERS)
         return connection, connection.getresponse()
 
     def good(self, rng):
@@ -118,6 +130,51 @@ class Load:
             return self.problem(f"a good stream was answered with {response.status}: {lines[-3:]}")
         chunks = [json.loads(event) for event in events[:-1]]
         self.check("".join(c["choices"][0]["text"] for c in chunks if c["choices"]), answer)
+
+    def events(self, body, path):
+        """The JSON of a whole answer, or of all events of a stream."""
+        connection, response = self.ask(json.dumps(body), path)
+        text = response.read().decode()
+        connection.close()
+        if response.status != 200:
+            raise RuntimeError(f"{path}: {response.status}: {text[:200]}")
+        if not body["stream"]:
+            return [json.loads(text)]
+        return [json.loads(line[6:]) for line in text.splitlines()
+                if line.startswith("data: ") and line != "data: [DONE]"]
+
+    def chat(self, number, stream):
+        """The reasoning and content of an answer, and why it ended."""
+        body = {"messages": CHATS[number], "max_tokens": 48, "temperature": 0, "stream": stream}
+        choices = [event["choices"][0] for event in self.events(body, "/v1/chat/completions")]
+        parts = [choice["delta" if stream else "message"] for choice in choices]
+        return ("".join(part.get("reasoning_content") or "" for part in parts),
+                "".join(part.get("content") or "" for part in parts), choices[-1]["finish_reason"])
+
+    def message(self, number, stream):
+        messages = [m for m in CHATS[number] if m["role"] != "system"]
+        body = {"messages": messages, "max_tokens": 48, "temperature": 0, "stream": stream}
+        events = self.events(body, "/v1/messages")
+        if not stream:
+            return "".join(b["text"] for b in events[0]["content"]), events[0]["stop_reason"]
+        return ("".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta"),
+                *(e["delta"]["stop_reason"] for e in events if e["type"] == "message_delta"))
+
+    def good_chat(self, rng, read=None):
+        read = read or self.chat
+        number = rng.randrange(len(CHATS))
+        self.check(read(number, stream=rng.random() < 0.5),
+                   self.chat_answers[number, read.__name__])
+
+    def good_message(self, rng):
+        self.good_chat(rng, self.message)
+
+    def new_prompt(self, rng):
+        """One that nobody has asked: it takes blocks from prefixes that were known."""
+        prompt = [rng.randrange(1, 8000) for _ in range(rng.randrange(1, 300))]
+        body = {"prompt": prompt, "max_tokens": 16, "n": rng.randrange(1, 3), "stream": False,
+                "logprobs": 2, "stop": ["e"], "seed": rng.randrange(1 << 60)}
+        self.events(body, "/v1/completions")
 
     # ------------------------------------------------------------------------ the others
 
@@ -236,6 +293,11 @@ def compare(before, after, problems):
             problems.append(f"{when}: KV blocks in use while idle: {found}")
 
 
+def logged_errors(server):
+    lines = server.errors.decode(errors="replace").splitlines()
+    return [f"logged: {line}" for line in lines if "[error]" in line or "[critical]" in line]
+
+
 def soak(server, minutes, seed):
     load = Load(server.port, known_answers(), seed)
     # Until every block of the KV cache was written once, whose memory is resident only then: a round
@@ -250,24 +312,27 @@ def soak(server, minutes, seed):
     before = state(server)
     load.run(minutes * 60, num_threads=24)
     if server.process.poll() is not None:
-        return load, before, {}, [*load.problems, f"the server ended: {server.process.returncode}"]
+        return load, before, {}, [*load.problems, f"the server ended: {server.process.returncode}",
+                                  *logged_errors(server)]
     if not wait_idle(server):
         problems.append("requests are open although all clients have gone")
     after = state(server)
     compare(before, after, problems)
-    return load, before, after, load.problems + problems
+    return load, before, after, load.problems + problems + logged_errors(server)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False,
+        epilog="Further flags, as --name=value, are those of glmoe serve.")
     parser.add_argument("binary")
     parser.add_argument("minutes", type=float, nargs="?", default=5)
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options, flags = parser.parse_known_args()
     os.environ["GLMOE_BINARY"] = options.binary
     from test_serve import Server  # reads the binary's path when it is imported
     server = Server("--backend", "cpu", "--dtype", "float32", "--max_body_bytes", str(BODY_LIMIT),
-                    "--kv_cache_tokens", str(KV_TOKENS), "--max_batch_size", "32")
+                    "--kv_cache_tokens", str(KV_TOKENS), "--max_batch_size", "32", *flags)
     try:
         server.wait_ready()
         load, before, after, problems = soak(server, options.minutes, options.seed)

@@ -67,6 +67,8 @@ TEST(ResolveSampling, TheModelsDefaultsStandBehindTheRequest) {
   const ResolvedSampling asked = resolve(params, model);
   EXPECT_EQ(asked.temperature, 0.0f);
   EXPECT_EQ(asked.top_k, 0);
+  params.top_k = -1;
+  EXPECT_EQ(resolve(params, model).top_k, 0);
   EXPECT_EQ(asked.top_p, 1.0f);
   EXPECT_EQ(asked.seed, 5u);
 }
@@ -152,7 +154,7 @@ TEST(ResolveSampling, RefusesCountsOutsideTheirRange) {
   EXPECT_EQ(refusal([](P& p) { p.min_tokens = p.max_tokens; }), "nothing was thrown");
   EXPECT_THAT(refusal([](P& p) { p.n = 0; }), HasSubstr("n: a whole number from 1 to 128"));
   EXPECT_THAT(refusal([](P& p) { p.n = 129; }), HasSubstr("found 129"));
-  EXPECT_THAT(refusal([](P& p) { p.top_k = -1; }), HasSubstr("top_k"));
+  EXPECT_THAT(refusal([](P& p) { p.top_k = -2; }), HasSubstr("top_k"));
   EXPECT_THAT(refusal([](P& p) { p.logprobs = 21; }), HasSubstr("logprobs"));
   EXPECT_THAT(refusal([](P& p) { p.logprobs = -1; }), HasSubstr("logprobs"));
   EXPECT_THAT(refusal([](P& p) { p.prompt_logprobs = 21; }), HasSubstr("prompt_logprobs"));

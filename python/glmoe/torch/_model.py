@@ -94,7 +94,7 @@ def load(folder: str, backend: str, dtype: str) -> TorchForward:
     except RuntimeError as error:
         raise Error(f"backend '{backend}': {error}", "invalid_argument") from error
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=_DTYPES[dtype], local_files_only=True
         )
     except (OSError, ValueError) as error:

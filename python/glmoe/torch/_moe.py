@@ -6,6 +6,7 @@ current stream, without waiting for it. They are for inference: there is no grad
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 from collections.abc import Callable
@@ -213,6 +214,13 @@ def _team() -> _glmoe.MoeTeam:
     if process not in _teams:
         _teams[process] = _glmoe.MoeTeam(torch.get_num_threads())
     return _teams[process]
+
+
+@atexit.register
+def _release() -> None:
+    """PyTorch keeps its operators, and with them this module, beyond the interpreter's end."""
+    _teams.clear()
+    _moe_config.cache_clear()
 
 
 class _Call:

@@ -130,7 +130,6 @@ void read_sampling(Fields& fields, const ApiContext& context, SamplingParams& sa
   sampling.temperature = narrow(fields.number("temperature", kTemperature));
   sampling.top_p = narrow(fields.number("top_p", kTopP));
   sampling.top_k = fields.integer("top_k", -1, kMax);
-  if (sampling.top_k == -1) sampling.top_k = 0;  // vLLM's way to say all
   sampling.min_p = narrow(fields.number("min_p", kMinP));
   sampling.repetition_penalty = narrow(fields.number("repetition_penalty", kRepetition));
   sampling.presence_penalty = narrow(fields.number("presence_penalty", kPenalty)).value_or(0.0f);

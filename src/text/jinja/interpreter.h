@@ -1,7 +1,7 @@
 // Runs a parsed template. One object renders once, on one thread.
 #pragma once
 
-#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -98,7 +98,7 @@ class Interpreter {
 
   const Symbols& symbols_;
   Limits limits_;
-  std::chrono::steady_clock::time_point deadline_;
+  int64_t start_ms_;  // of the thread's computing time
   size_t steps_ = 0;
   size_t bytes_ = 0;  // of values made so far
   size_t next_clock_check_ = 0;

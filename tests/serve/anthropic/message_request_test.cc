@@ -9,11 +9,13 @@ namespace {
 
 using ::testing::ElementsAre;
 using testing::error_of;
+using testing::expect_refusals;
 using testing::FakeServer;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using testing::with_field;
+using testing::WrongField;
 
 const std::string kBody = R"({"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})";
 
@@ -26,11 +28,7 @@ HttpError refused(const std::string& field, const std::string& value) {
 }
 
 TEST(MessageRequest, RefusesWrongFieldsByName) {
-  const struct {
-    const char* field;
-    const char* value;
-    const char* param;
-  } kCases[] = {
+  const WrongField kCases[] = {
       {"max_tokens", "", "max_tokens"},
       {"max_tokens", "0", "max_tokens"},
       {"max_tokens", "\"9\"", "max_tokens"},
@@ -46,11 +44,7 @@ TEST(MessageRequest, RefusesWrongFieldsByName) {
       {"container", "\"x\"", "container"},
       {"output_config", "{\"format\": {\"type\": \"json_schema\"}}", "output_config.format"},
   };
-  for (const auto& c : kCases) {
-    const HttpError error = refused(c.field, c.value);
-    EXPECT_EQ(error.status, 400) << c.field << " = " << c.value;
-    EXPECT_EQ(error.param, c.param) << c.field << " = " << c.value << ": " << error.message;
-  }
+  expect_refusals(kCases, refused);
 }
 
 TEST(MessageRequest, ThinksOnlyWhereAskedTo) {

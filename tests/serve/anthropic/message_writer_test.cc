@@ -10,6 +10,7 @@
 namespace glmoe::serve::anthropic {
 namespace {
 
+using testing::all_events;
 using testing::call_arguments;
 using testing::call_name;
 using testing::content;
@@ -18,6 +19,7 @@ using ::testing::ElementsAre;
 using testing::FakeServer;
 using testing::reasoning;
 using ::testing::StartsWith;
+using testing::whole_body;
 using testing::with_field;
 
 const std::string kBody =
@@ -27,24 +29,15 @@ const std::string kBody =
 OrderedJson whole(const std::string& body, const std::vector<OutputDelta>& deltas,
                   const RequestFacts& facts = {}) {
   const FakeServer server;
-  const ApiCall call = read_messages_call(body, server.context);
-  for (const OutputDelta& delta : deltas) call.writer->feed(0, delta, facts);
-  return OrderedJson::parse(call.writer->body());
+  return whole_body(*read_messages_call(body, server.context).writer, deltas, facts);
 }
 
 std::vector<OrderedJson> streamed(const std::string& body, const std::vector<OutputDelta>& deltas,
                                   const RequestFacts& facts = {}) {
   const FakeServer server;
   const ApiCall call = read_messages_call(with_field(body, "stream", "true"), server.context);
-  ServerEvents events = call.writer->start();
-  for (const OutputDelta& delta : deltas) {
-    for (ServerEvent& event : call.writer->feed(0, delta, facts)) {
-      events.push_back(std::move(event));
-    }
-  }
-  for (ServerEvent& event : call.writer->finish()) events.push_back(std::move(event));
   std::vector<OrderedJson> result;
-  for (const ServerEvent& event : events) {
+  for (const ServerEvent& event : all_events(*call.writer, deltas, facts)) {
     result.push_back(OrderedJson::parse(event.data));
     EXPECT_EQ(result.back().at("type"), event.name);
   }

@@ -7,8 +7,10 @@ namespace glmoe::serve::anthropic {
 namespace {
 
 using testing::error_of;
+using testing::expect_refusals;
 using testing::FakeServer;
 using ::testing::HasSubstr;
+using testing::WrongPart;
 
 ChatPrompt read(const std::string& messages, const std::string& more = "") {
   const FakeServer server;
@@ -62,10 +64,7 @@ TEST(Messages, ContinueALastMessageOfTheAssistant) {
 }
 
 TEST(Messages, NameTheFieldThatIsWrong) {
-  const struct {
-    const char* messages;
-    const char* param;
-  } kCases[] = {
+  const WrongPart kCases[] = {
       {"{}", "messages"},
       {"[]", "messages"},
       {"[5]", "messages[0]"},
@@ -101,11 +100,7 @@ TEST(Messages, NameTheFieldThatIsWrong) {
             "input": {}}]}])",
        "messages[0].content[0].name"},
   };
-  for (const auto& c : kCases) {
-    const HttpError error = refused(c.messages);
-    EXPECT_EQ(error.status, 400) << c.messages;
-    EXPECT_EQ(error.param, c.param) << c.messages << ": " << error.message;
-  }
+  expect_refusals(kCases, [](const auto& messages) { return refused(messages); });
   EXPECT_EQ(refused(kUser, R"(, "system": 5)").param, "system");
   EXPECT_EQ(refused(kUser, R"(, "system": [{"type": "image"}])").param, "system[0].type");
 }
@@ -122,10 +117,7 @@ TEST(Tools, BecomeOpenAisForm) {
 }
 
 TEST(Tools, NameTheFieldThatIsWrong) {
-  const struct {
-    std::string more;
-    const char* param;
-  } kCases[] = {
+  const WrongPart kCases[] = {
       {R"(, "tools": 5)", "tools"},
       {R"(, "tools": [{}])", "tools[0].name"},
       {R"(, "tools": [{"name": "f"}])", "tools[0].input_schema"},
@@ -143,9 +135,7 @@ TEST(Tools, NameTheFieldThatIsWrong) {
        "tool_choice.disable_parallel_tool_use"},
       {R"(, "tool_choice": {"type": "any"})", "tool_choice"},
   };
-  for (const auto& c : kCases) {
-    EXPECT_EQ(refused(kUser, c.more).param, c.param) << c.more;
-  }
+  expect_refusals(kCases, [](const auto& more) { return refused(kUser, more); });
 }
 
 TEST(ToolChoice, HasFourForms) {

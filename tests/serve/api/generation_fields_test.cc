@@ -123,7 +123,7 @@ TEST(GenerationFields, AreReadAsTheyStand) {
   EXPECT_FLOAT_EQ(*sampling_of("temperature", "-0.0").temperature, 0.0f);
   EXPECT_FLOAT_EQ(*sampling_of("top_p", "1").top_p, 1.0f);
   EXPECT_EQ(sampling_of("top_k", "40").top_k, 40);
-  EXPECT_EQ(sampling_of("top_k", "-1").top_k, 0);
+  EXPECT_EQ(sampling_of("top_k", "-1").top_k, -1);
   EXPECT_FLOAT_EQ(*sampling_of("min_p", "0.1").min_p, 0.1f);
   EXPECT_FLOAT_EQ(*sampling_of("repetition_penalty", "1.5").repetition_penalty, 1.5f);
   EXPECT_FLOAT_EQ(sampling_of("presence_penalty", "-2").presence_penalty, -2.0f);

@@ -9,11 +9,13 @@ namespace {
 
 using ::testing::ElementsAre;
 using testing::error_of;
+using testing::expect_refusals;
 using testing::FakeServer;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using testing::with_field;
+using testing::WrongField;
 
 const std::string kBody = R"({"messages": [{"role": "user", "content": "hi"}]})";
 
@@ -28,11 +30,7 @@ HttpError refused(const std::string& field, const std::string& value,
 }
 
 TEST(ChatRequest, RefusesWrongFieldsByName) {
-  const struct {
-    const char* field;
-    const char* value;
-    const char* param;
-  } kCases[] = {
+  const WrongField kCases[] = {
       {"messages", "", "messages"},
       {"max_tokens", "0", "max_tokens"},
       {"max_tokens", "-1", "max_tokens"},
@@ -59,11 +57,8 @@ TEST(ChatRequest, RefusesWrongFieldsByName) {
       {"continue_final_message", "true", "continue_final_message"},  // the last is the user's
       {"chat_template_kwargs", "5", "chat_template_kwargs"},
   };
-  for (const auto& c : kCases) {
-    const HttpError error = refused(c.field, c.value);
-    EXPECT_EQ(error.status, 400) << c.field << " = " << c.value;
-    EXPECT_EQ(error.param, c.param) << c.field << " = " << c.value << ": " << error.message;
-  }
+  expect_refusals(kCases,
+                  [](const auto& field, const auto& value) { return refused(field, value); });
 }
 
 TEST(ChatRequest, TakesTheWholeContextUnlessToldOtherwise) {

@@ -11,6 +11,7 @@
 namespace glmoe::serve::openai {
 namespace {
 
+using testing::all_events;
 using testing::call_arguments;
 using testing::call_name;
 using testing::content;
@@ -21,6 +22,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::reasoning;
 using ::testing::StartsWith;
+using testing::whole_body;
 using testing::with_field;
 
 const std::string kBody = R"({"messages": [{"role": "user", "content": "hi"}],
@@ -75,22 +77,9 @@ std::map<size_t, Summed> sum_up(const ServerEvents& events) {
   return sums;
 }
 
-ServerEvents all_events(AnswerWriter& writer, const std::vector<OutputDelta>& deltas) {
-  ServerEvents events = writer.start();
-  for (const OutputDelta& delta : deltas) {
-    for (ServerEvent& event : writer.feed(0, delta, {})) events.push_back(std::move(event));
-  }
-  for (ServerEvent& event : writer.finish()) events.push_back(std::move(event));
-  return events;
-}
-
 OrderedJson whole(const FakeServer& server, const std::string& body,
                   const std::vector<OutputDelta>& deltas, const RequestFacts& facts = {}) {
-  const ApiCall call = read_chat_call(body, server.context);
-  for (const OutputDelta& delta : deltas) {
-    EXPECT_TRUE(call.writer->feed(0, delta, facts).empty());
-  }
-  return OrderedJson::parse(call.writer->body());
+  return whole_body(*read_chat_call(body, server.context).writer, deltas, facts);
 }
 
 TEST(ChatAnswer, IsOneObjectWithUsage) {

@@ -9,9 +9,11 @@ namespace {
 
 using ::testing::ElementsAre;
 using testing::error_of;
+using testing::expect_refusals;
 using testing::FakeServer;
 using ::testing::SizeIs;
 using testing::with_field;
+using testing::WrongField;
 
 const std::string kBody = R"({"prompt": "hi"})";
 
@@ -26,11 +28,7 @@ ApiCall read(const std::string& field, const std::string& value, const std::stri
 }
 
 TEST(CompletionRequest, RefusesWrongFieldsByName) {
-  const struct {
-    const char* field;
-    const char* value;
-    const char* param;
-  } kCases[] = {
+  const WrongField kCases[] = {
       {"prompt", "", "prompt"},
       {"prompt", "null", "prompt"},
       {"prompt", "\"\"", "prompt"},
@@ -60,11 +58,8 @@ TEST(CompletionRequest, RefusesWrongFieldsByName) {
       {"prompt_logprobs", "-1", "prompt_logprobs"},
       {"return_token_ids", "\"\"", "return_token_ids"},
   };
-  for (const auto& c : kCases) {
-    const HttpError error = refused(c.field, c.value);
-    EXPECT_EQ(error.status, 400) << c.field << " = " << c.value;
-    EXPECT_EQ(error.param, c.param) << c.field << " = " << c.value << ": " << error.message;
-  }
+  expect_refusals(kCases,
+                  [](const auto& field, const auto& value) { return refused(field, value); });
 }
 
 TEST(CompletionRequest, TakesTextAndTokenIdsOneOrMany) {

@@ -9,9 +9,11 @@ namespace glmoe::serve::openai {
 namespace {
 
 using testing::error_of;
+using testing::expect_refusals;
 using testing::FakeServer;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::WrongPart;
 
 ChatRequest read(const std::string& messages, const std::string& more = "") {
   const FakeServer server;
@@ -49,10 +51,7 @@ TEST(Messages, OfAllRolesAreBroughtToTheTemplatesForm) {
 }
 
 TEST(Messages, NameTheFieldThatIsWrong) {
-  const struct {
-    const char* messages;
-    const char* param;
-  } kCases[] = {
+  const WrongPart kCases[] = {
       {"5", "messages"},
       {"[]", "messages"},
       {"[5]", "messages[0]"},
@@ -94,11 +93,7 @@ TEST(Messages, NameTheFieldThatIsWrong) {
        "messages[0].tool_calls[0].function.arguments"},
       {R"([{"role": "assistant", "function_call": {"name": "f"}}])", "messages[0].function_call"},
   };
-  for (const auto& c : kCases) {
-    const HttpError error = refused(c.messages);
-    EXPECT_EQ(error.status, 400) << c.messages;
-    EXPECT_EQ(error.param, c.param) << c.messages << ": " << error.message;
-  }
+  expect_refusals(kCases, [](const auto& messages) { return refused(messages); });
   EXPECT_THAT(refused(R"([{"role": "user", "content": [{"type": "image_url"}]}])").message,
               HasSubstr("reads text only"));
 }
@@ -127,10 +122,7 @@ const std::string kTool = R"({"type": "function", "function": {"name": "f"}})";
 const std::string kTools = ", \"tools\": [" + kTool + "]";
 
 TEST(Tools, NameTheFieldThatIsWrong) {
-  const struct {
-    std::string more;
-    const char* param;
-  } kCases[] = {
+  const WrongPart kCases[] = {
       {R"(, "tools": 5)", "tools"},
       {R"(, "tools": [5])", "tools[0]"},
       {R"(, "tools": [{}])", "tools[0].type"},
@@ -155,11 +147,7 @@ TEST(Tools, NameTheFieldThatIsWrong) {
       {R"(, "tool_choice": "required")", "tool_choice"},
       {kTools + R"(, "parallel_tool_calls": "no")", "parallel_tool_calls"},
   };
-  for (const auto& c : kCases) {
-    const HttpError error = refused(kUser, c.more);
-    EXPECT_EQ(error.status, 400) << c.more;
-    EXPECT_EQ(error.param, c.param) << c.more << ": " << error.message;
-  }
+  expect_refusals(kCases, [](const auto& more) { return refused(kUser, more); });
 }
 
 TEST(Tools, HaveLimitsOfNumberBytesAndNames) {
