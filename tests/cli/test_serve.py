@@ -254,7 +254,7 @@ class Ending(ServeTest):
         self.assertEqual(again.ask("GET", "/ready")[0], 200)
 
     def test_drains_after_sigterm(self):
-        server = self.ready()
+        server = self.ready("--shutdown_timeout", "300")  # however slow the machine
         _, response = self.open_stream(server, endless())
         server.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 10
