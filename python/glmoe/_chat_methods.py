@@ -83,13 +83,14 @@ class ChatMethods:
         single = len(messages) == 0 or isinstance(messages[0], dict)
         conversations = [messages] if single else messages
         tools_json = json_of("tools", tools or None)
+        kwargs_json = json_of("chat_template_kwargs", chat_template_kwargs or None)
         prompts = [
             self._engine.encode_chat(
                 json_of("messages", conversation),
                 tools_json,
                 add_generation_prompt,
                 enable_thinking,
-                json_of("chat_template_kwargs", chat_template_kwargs or None),
+                kwargs_json,
             )
             for conversation in conversations
         ]

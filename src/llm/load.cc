@@ -13,6 +13,7 @@
 #include "convert/load_checkpoint.h"
 #include "convert/source_plan.h"
 #include "device/cpu_info.h"
+#include "tensor/element_kind.h"
 
 namespace glmoe {
 namespace {
@@ -26,7 +27,10 @@ SamplingDefaults sampling_defaults(const GenerationConfig& generation) {
           .repetition_penalty = generation.repetition_penalty};
 }
 
-void read_generation_defaults(const std::string& folder, LoadedModel& model) {
+// What a model's folder, if there is one, has beside configuration and weights.
+void take_folder(const std::string& folder, LoadedModel& model) {
+  if (folder.empty()) return;
+  model.folder = folder;
   const GenerationConfig generation = read_generation_config(folder);
   model.sampling_defaults = sampling_defaults(generation);
   // As the peers do: the generation file's end tokens are the ones that count.
@@ -49,17 +53,19 @@ LoadedWeights load_weights(const LlmOptions& options, ModelFolderKind kind, Thre
   return LoadedWeights(load_checkpoint_to_blobs(options.model, std::nullopt, team, memory));
 }
 
-DType dtype_of(ElementKind kind) {
-  switch (kind) {
-    case ElementKind::kFloat32: return DType::kF32;
-    case ElementKind::kBfloat16: return DType::kBF16;
-    case ElementKind::kFloat16: return DType::kF16;
+// The configuration that comes without weights: given, or the folder's. `what` asks for it.
+Glm4MoeConfig given_config(const LlmOptions& options, const char* what) {
+  if (!options.config && options.model.empty()) {
+    fail_argument("{}: a folder with config.json (model) or a configuration is wanted", what);
   }
-  fail_argument("state_dict: unknown kind of elements {}", static_cast<int>(kind));
+  Glm4MoeConfig config =
+      options.config ? *options.config : Glm4MoeConfig::from_file(options.model + "/config.json");
+  config.validate();
+  return config;
 }
 
 // The caller's tensors as a checkpoint's, and what keeps their memory.
-std::shared_ptr<const HfFolder> lent_checkpoint(const LlmOptions& options) {
+std::shared_ptr<const HfFolder> lent_checkpoint(const LlmOptions& options, Glm4MoeConfig config) {
   auto owners = std::make_shared<std::vector<std::shared_ptr<const void>>>();
   std::vector<HostTensor> tensors;
   for (const NamedTensor& named : options.state_dict) {
@@ -74,7 +80,7 @@ std::shared_ptr<const HfFolder> lent_checkpoint(const LlmOptions& options) {
     }
     HostTensor& made = tensors.emplace_back();
     made.name = named.name;
-    made.dtype = dtype_of(tensor.kind);
+    made.dtype = dtype_of(tensor.kind, "state_dict");
     for (const int64_t dim : tensor.shape) {
       if (dim < 1 || dim > INT32_MAX) {
         fail_argument("state_dict: tensor '{}' has a dimension of {}", named.name, dim);
@@ -85,34 +91,22 @@ std::shared_ptr<const HfFolder> lent_checkpoint(const LlmOptions& options) {
                   static_cast<size_t>(made.shape.num_elements()) * dtype_size(made.dtype)};
     owners->push_back(tensor.owner);
   }
-  Glm4MoeConfig config =
-      options.config ? *options.config : Glm4MoeConfig::from_file(options.model + "/config.json");
-  config.validate();
   return std::make_shared<const HfFolder>("state_dict", std::move(config), std::move(tensors),
                                           std::move(owners));
 }
 
 LoadedModel load_without_weights(const LlmOptions& options) {
-  if (!options.config && options.model.empty()) {
-    fail_argument("forward: a folder with config.json (model) or a configuration is wanted");
-  }
   LoadedModel model;
-  model.config =
-      options.config ? *options.config : Glm4MoeConfig::from_file(options.model + "/config.json");
-  model.config.validate();
+  model.config = given_config(options, "forward");
   parse_dtype(model.config.dtype, model.dtype);
   model.source_kind = options.forward_name;
-  if (options.model.empty()) return model;
-  model.folder = options.model;
-  read_generation_defaults(options.model, model);
+  take_folder(options.model, model);
   return model;
 }
 
 LoadedModel load_state_dict(const LlmOptions& options, ThreadTeam& team) {
-  if (!options.config && options.model.empty()) {
-    fail_argument("state_dict: a folder with config.json (model) or a configuration is wanted");
-  }
-  const TensorSource source = resolve_source(lent_checkpoint(options));
+  const TensorSource source =
+      resolve_source(lent_checkpoint(options, given_config(options, "state_dict")));
   LoadedModel model;
   model.weights = std::make_shared<const LoadedWeights>(
       load_to_memory(source, source.dtype, team,
@@ -122,9 +116,7 @@ LoadedModel load_state_dict(const LlmOptions& options, ThreadTeam& team) {
   const size_t borrowed = model.weights->borrowed_bytes();
   model.source_kind = fmt::format("state_dict, {} of {} MiB read in place", borrowed >> 20,
                                   model.weights->resident_bytes() >> 20);
-  if (options.model.empty()) return model;
-  model.folder = options.model;
-  read_generation_defaults(options.model, model);
+  take_folder(options.model, model);
   return model;
 }
 
@@ -163,9 +155,8 @@ LoadedModel load_model(const LlmOptions& options, ThreadTeam& team, bool on_gpu)
     model.weights = std::make_shared<const LoadedWeights>(load_weights(options, kind, team));
     model.config = model.weights->config();
     model.dtype = model.weights->dtype();
-    model.folder = options.model;
     model.source_kind = model_folder_kind_name(kind);
-    read_generation_defaults(options.model, model);
+    take_folder(options.model, model);
   }
   model.load_ms = clock.now_ms() - start_ms;
   return model;

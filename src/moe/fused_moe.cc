@@ -10,20 +10,11 @@
 #include "gpu/gpu_fused_moe.h"
 #include "ops/moe.h"
 #include "ops/router.h"
-#include "tensor/dtype.h"
+#include "tensor/element_kind.h"
 #include "tensor/tensor.h"
 
 namespace glmoe {
 namespace {
-
-DType dtype_of(ElementKind kind) {
-  switch (kind) {
-    case ElementKind::kFloat32: return DType::kF32;
-    case ElementKind::kBfloat16: return DType::kBF16;
-    case ElementKind::kFloat16: return DType::kF16;
-  }
-  fail_argument("fused_moe: unknown kind of elements {}", static_cast<int>(kind));
-}
 
 void check_positive(const char* name, int64_t value, int64_t most) {
   if (value < 1 || value > most) {
@@ -93,7 +84,7 @@ void import_chosen(const OpContext& ctx, const FusedMoeCall& call, const Routing
   const ChosenExperts& chosen = call.chosen;
   const int64_t num_slots = call.num_tokens * chosen.top_k;
   const TensorView weights =
-      widened(ctx, chosen.weights, dtype_of(chosen.weights_kind), Shape{num_slots});
+      widened(ctx, chosen.weights, dtype_of(chosen.weights_kind, "fused_moe"), Shape{num_slots});
   for (int64_t i = 0; i < num_slots; ++i) {
     const int64_t id = chosen.ids_64_bit ? static_cast<const int64_t*>(chosen.ids)[i]
                                          : static_cast<const int32_t*>(chosen.ids)[i];
@@ -116,7 +107,7 @@ struct FusedMoe::Impl {
 
 void FusedMoe::Impl::run(const FusedMoeCall& call) {
   const ExpertWeights& experts = call.experts;
-  const DType dtype = dtype_of(experts.kind);
+  const DType dtype = dtype_of(experts.kind, "fused_moe");
   const OpContext ctx{.team = &team,
                       .workspace = &workspace,
                       .compute_dtype = dtype == DType::kBF16 ? DType::kBF16 : DType::kF32};
@@ -130,7 +121,7 @@ void FusedMoe::Impl::run(const FusedMoeCall& call) {
       .weights = {workspace.allocate<float>(slots.num_elements()), DType::kF32, slots}};
   if (call.router != nullptr) {
     const RouterWeights& router = *call.router;
-    const TensorView weight = widened(ctx, router.weight, dtype_of(router.kind),
+    const TensorView weight = widened(ctx, router.weight, dtype_of(router.kind, "fused_moe"),
                                       Shape{experts.num_experts, experts.hidden_size});
     std::span<const float> bias;
     if (router.selection_bias != nullptr) {

@@ -123,17 +123,6 @@ def moe_experts(
     return call.run()
 
 
-@moe_experts.register_fake
-def _(
-    x: torch.Tensor,
-    expert_ids: torch.Tensor,
-    expert_weights: torch.Tensor,
-    gate_up: torch.Tensor,
-    down: torch.Tensor,
-) -> torch.Tensor:
-    return x.new_empty(x.shape)
-
-
 @torch.library.custom_op(
     "glmoe::fused_moe",
     mutates_args=(),
@@ -175,19 +164,9 @@ def _fused_moe(
     return call.run()
 
 
+@moe_experts.register_fake
 @_fused_moe.register_fake
-def _(
-    x: torch.Tensor,
-    router_weight: torch.Tensor,
-    router_bias: torch.Tensor | None,
-    gate_up: torch.Tensor,
-    down: torch.Tensor,
-    top_k: int,
-    n_group: int,
-    topk_group: int,
-    norm_topk_prob: bool,
-    routed_scaling_factor: float,
-) -> torch.Tensor:
+def _shaped_as(x: torch.Tensor, *_others: object) -> torch.Tensor:
     return x.new_empty(x.shape)
 
 

@@ -219,6 +219,13 @@ HWY_INLINE float softmax_row(float* HWY_RESTRICT scores, int64_t count, float sc
   return decay;
 }
 
+void SoftmaxRows(float* scores, int64_t num_queries, int64_t count, float scale, float* highest,
+                 float* total, float* decay) {
+  for (int64_t m = 0; m < num_queries; ++m) {
+    decay[m] = softmax_row(scores + m * kKeyTile, count, scale, highest + m, total + m);
+  }
+}
+
 // --- one split
 // -------------------------------------------------------------------------------------
 
@@ -248,10 +255,8 @@ void attend_queries(const AttentionTile& tile, const Scratch& s, int64_t begin, 
                                         s.scores + (begin + at) * kKeyTile + k);
     });
   }
-  for (int64_t m = begin; m < end; ++m) {
-    s.decay[m] =
-        softmax_row(s.scores + m * kKeyTile, count, tile.scale, out.highest + m, out.total + m);
-  }
+  SoftmaxRows(s.scores + begin * kKeyTile, end - begin, count, tile.scale, out.highest + begin,
+              out.total + begin, s.decay + begin);
   for (int64_t c = 0; c < stride;) {
     const bool pair = c + 2 * n <= stride;
     for_row_tiles<kTileRows>(end - begin, [&](auto rows, int64_t at) HWY_ATTR {
@@ -283,13 +288,6 @@ void split_of_type(const AttentionTile& tile, int64_t split, const AttentionPart
       },
       [&](int64_t begin, int64_t end, int64_t count)
           HWY_ATTR { attend_queries(tile, s, begin, end, count, out); });
-}
-
-void SoftmaxRows(float* scores, int64_t num_queries, int64_t count, float scale, float* highest,
-                 float* total, float* decay) {
-  for (int64_t m = 0; m < num_queries; ++m) {
-    decay[m] = softmax_row(scores + m * kKeyTile, count, scale, highest + m, total + m);
-  }
 }
 
 void AttendSplit(const AttentionTile& tile, int64_t split, const AttentionPartial& out,
