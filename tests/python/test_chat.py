@@ -91,12 +91,13 @@ def test_what_is_no_json_is_named(llm):
 
 def test_a_chat_takes_what_generate_takes(llm):
     before = llm.stats().prefix_cache_hits
-    options = {"priority": 1, "cache_salt": "mine", "ignore_eos": True, "max_tokens": 2000}
-    output = ask(llm, user("Tell me about Norway."), timeout=0.05, **options)
-    assert output.message.finish_reason == "timeout"
+    options = {"priority": 1, "cache_salt": "mine", "ignore_eos": True}
+    ask(llm, user("Tell me about Norway."), max_tokens=2, **options)
     assert llm.stats().prefix_cache_hits == before
-    ask(llm, user("Tell me about Norway."), **{**options, "max_tokens": 2})
+    ask(llm, user("Tell me about Norway."), max_tokens=2, **options)
     assert llm.stats().prefix_cache_hits > before
+    output = ask(llm, user("Tell me about Norway."), timeout=0.05, max_tokens=2000, **options)
+    assert output.message.finish_reason == "timeout"
 
 
 def test_text_and_tokens(llm):
