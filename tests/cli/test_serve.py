@@ -317,7 +317,8 @@ class Options(ServeTest):
 
     def test_logs_a_json_object_a_line_without_the_prompt(self):
         server = self.ready("--log_json")
-        server.ask("POST", "/v1/completions", {"prompt": "secret words", "max_tokens": 3},
+        server.ask("POST", "/v1/completions",
+                   {"prompt": "secret words", "max_tokens": 3, "ignore_eos": True},
                    {"X-Request-Id": "logged"})
         server.stop(signal.SIGTERM)
         lines = [json.loads(line) for line in server.errors.decode().splitlines()]
